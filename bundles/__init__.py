@@ -1,0 +1,1 @@
+"""MONAI bundles that ship with the package: configurations, documentation and weights."""

@@ -1,0 +1,1 @@
+"""Data consistency, regularisers, attention and the networks built from them."""

@@ -1,0 +1,1 @@
+"""Where data, network and disk meet: simulate, segment, evaluate, report, train."""
