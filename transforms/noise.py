@@ -1,0 +1,74 @@
+"""White noise of a receiver, always expressed as one number."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from kseg.transforms.sequences import PulseSequence
+from kseg.transforms.tissues import Tissue
+
+NoiseReference = Literal["csf", "gm", "wm", "image_max", "rms", "absolute"]
+"""What a noise level is relative to: a tissue's signal, the largest or root-mean-square magnitude, or nothing."""
+
+
+def noise_sigma(
+    level: float,
+    reference: NoiseReference,
+    *,
+    sequence: PulseSequence,
+    tissues: dict[str, Tissue],
+    image: Tensor | None = None,
+) -> float:
+    """Resolve a noise level to sigma.
+
+    Sigma is the standard deviation of the real and of the imaginary part of each k-space sample under the
+    orthonormal Fourier transform, and so also that of each voxel of the fully sampled image.
+
+    Args:
+        level: relative noise, 0.1 for 10 %; with the reference `absolute` sigma itself.
+        reference: `csf`, `gm` or `wm`: the signal of that tissue in this sequence (BrainWeb's convention for
+            T2-weighted images is CSF); `image_max` and `rms`: magnitude of the noise-free image.
+        sequence: the sequence of the scan.
+        tissues: tissue table.
+        image: noise-free image, for `image_max` and `rms`.
+
+    Raises:
+        ValueError: a negative level, or no image where the reference needs one.
+
+    Example:
+        >>> from kseg.transforms.sequences import SpinEcho
+        >>> water = {"csf": Tissue(pd=1.0, t1=1e-3, t2=0.08, t2_star=0.08)}
+        >>> round(noise_sigma(0.1, "csf", sequence=SpinEcho(te=0.08), tissues=water), 5)
+        0.03679
+    """
+    if level < 0:
+        raise ValueError(f"noise level: expected 0 or more, received {level}")
+    if reference == "absolute":
+        return level
+    if reference in ("csf", "gm", "wm"):
+        return level * float(sequence.signal([tissues[reference]]).abs())
+    if image is None:
+        raise ValueError(f"noise level: expected an image for the reference {reference!r}, received none")
+    magnitude = image.abs()
+    return level * float(magnitude.max() if reference == "image_max" else magnitude.square().mean().sqrt())
+
+
+def add_noise(kspace: Tensor, sigma: float, generator: torch.Generator) -> Tensor:
+    """Add white Gaussian noise to k-space.
+
+    Args:
+        kspace: complex, any shape.
+        sigma: standard deviation of the real and of the imaginary part.
+        generator: source of randomness.
+
+    Returns:
+        Noisy k-space of the same shape.
+
+    Example:
+        >>> noisy = add_noise(torch.zeros(100_000, dtype=torch.complex64), 2.0, torch.Generator().manual_seed(0))
+        >>> round(float(noisy.real.std()), 1), round(float(noisy.imag.std()), 1)
+        (2.0, 2.0)
+    """
+    noise = torch.randn(*kspace.shape, 2, generator=generator)
+    return kspace + sigma * torch.view_as_complex(noise)
