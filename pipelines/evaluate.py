@@ -1,0 +1,178 @@
+"""Compare a folder of segmentations with a folder of references."""
+
+import json
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from kseg.pipelines.cases import find_segmentations, find_volumes, only_file, require_same_grid
+from kseg.pipelines.metrics import structure_metrics, voxel_spacing_mm
+from kseg.pipelines.metrics_table import ClassSummary, MetricsRow, mean, summarise, write_metrics
+from kseg.transforms.atomic import atomic_path
+from kseg.transforms.errors import InputError
+from kseg.transforms.nifti import read_label_map
+
+logger = logging.getLogger(__name__)
+
+BRAIN_CLASSES: Mapping[int, str] = {1: "CSF", 2: "GM", 3: "WM"}
+_STAGE = "evaluate"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A case that was not evaluated.
+
+    Args:
+        case: relative folder and NAME.
+        reason: one line: file, stage, expected, received.
+    """
+
+    case: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What an evaluation found.
+
+    Args:
+        n_pairs: cases with a prediction and a reference.
+        rows: metrics of the cases that could be evaluated, one per case and class.
+        failures: pairs that could not be evaluated, and references without a prediction.
+        predictions_without_reference: cases left out because there is nothing to compare them with.
+        ignored_labels: label values seen that are neither background nor one of the classes.
+    """
+
+    n_pairs: int
+    rows: tuple[MetricsRow, ...]
+    failures: tuple[Failure, ...]
+    predictions_without_reference: tuple[str, ...]
+    ignored_labels: tuple[int, ...]
+
+    @property
+    def classes(self) -> list[ClassSummary]:
+        """Each class over all evaluated cases."""
+        return summarise(self.rows)
+
+    @property
+    def exit_code(self) -> int:
+        """0: all done; 1: some cases failed; 3: no pair, so nothing was written."""
+        if self.n_pairs == 0:
+            return 3
+        return 1 if self.failures else 0
+
+
+def evaluate(
+    predictions: Path,
+    references: Path,
+    output: Path,
+    *,
+    classes: Mapping[int, str] = BRAIN_CLASSES,
+    progress: Callable[[list[str]], Iterable[str]] = iter,
+) -> Evaluation:
+    """Compare every prediction with its reference and write the metrics.
+
+    `NAME_seg.nii.gz` (or `NAME.nii.gz`) in predictions belongs to `NAME.nii.gz` in the same relative folder
+    of references. A pair that cannot be compared fails alone; the others are evaluated. Written, each
+    atomically: output, one row per case and class, and `summary_path(output)`. Nothing is written where there
+    is no pair.
+
+    Args:
+        predictions: folder of segmentations.
+        references: folder of reference label maps.
+        output: the CSV file; its folder is made if need be.
+        classes: label values and their names; label 0 is background.
+        progress: wraps the list of cases, for example `tqdm`.
+
+    Raises:
+        InputError: one of the folders does not exist.
+        ValueError: classes are empty, hold a label below 1 or one name twice.
+    """
+    _require_classes(classes)
+    predicted, referenced = find_segmentations(predictions), find_volumes(references)
+    pairs = [case for case in referenced if case in predicted]
+    failures = [_missing_prediction(predictions, case) for case in referenced if case not in predicted]
+    unmatched = tuple(case for case in predicted if case not in referenced)
+    rows: list[MetricsRow] = []
+    ignored: set[int] = set()
+    for case in progress(pairs):
+        try:
+            case_rows, case_labels = _evaluate_case(case, predicted[case], referenced[case], classes)
+        except (ValueError, OSError) as error:
+            failures.append(Failure(case, " ".join(str(error).split())))
+        else:
+            rows.extend(case_rows)
+            ignored |= case_labels - classes.keys() - {0}
+    failures.sort(key=lambda failure: failure.case)
+    evaluation = Evaluation(len(pairs), tuple(rows), tuple(failures), unmatched, tuple(sorted(ignored)))
+    _log(evaluation)
+    if pairs:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        _write_summary(summary_path(output), evaluation)
+        write_metrics(output, rows)
+    return evaluation
+
+
+def summary_path(metrics: Path) -> Path:
+    """Name the summary that lies beside a table of metrics.
+
+    Example:
+        >>> summary_path(Path("out/metrics.csv")).as_posix()
+        'out/metrics_summary.json'
+    """
+    return metrics.with_name(f"{metrics.stem}_summary.json")
+
+
+def _require_classes(classes: Mapping[int, str]) -> None:
+    if not classes or min(classes) < 1 or len(set(classes.values())) < len(classes):
+        raise ValueError(f"classes: expected labels from 1 with different names, received {dict(classes)}")
+
+
+def _missing_prediction(predictions: Path, case: str) -> Failure:
+    expected = f"a prediction {case}_seg.nii.gz or {case}.nii.gz"
+    return Failure(case, str(InputError(predictions, _STAGE, expected, "none")))
+
+
+def _evaluate_case(
+    case: str, predicted_paths: list[Path], reference_paths: list[Path], classes: Mapping[int, str]
+) -> tuple[list[MetricsRow], set[int]]:
+    predicted_path = only_file(predicted_paths, _STAGE)
+    reference = read_label_map(only_file(reference_paths, _STAGE))
+    predicted = read_label_map(predicted_path)
+    require_same_grid(predicted_path, predicted, reference, _STAGE)
+    spacing_mm = voxel_spacing_mm(reference.affine)
+    rows = []
+    for class_id, class_name in sorted(classes.items()):
+        masks = predicted.array == class_id, reference.array == class_id
+        rows.append(MetricsRow(case, class_id, class_name, structure_metrics(*masks, spacing_mm)))
+    counts = [np.bincount(volume.array.ravel()) for volume in (predicted, reference)]
+    return rows, {int(label) for count in counts for label in np.flatnonzero(count)}
+
+
+def _write_summary(path: Path, evaluation: Evaluation) -> None:
+    classes = evaluation.classes
+    means = ("sample_dice", "voxel_dice", "hausdorff_mm", "hausdorff95_mm")
+    content = {
+        "n_cases": len({row.case for row in evaluation.rows}),
+        "classes": [asdict(item) for item in classes],
+        "average": {name: mean(getattr(item, name) for item in classes) for name in means},
+        "failures": [asdict(failure) for failure in evaluation.failures],
+        "predictions_without_reference": evaluation.predictions_without_reference,
+        "ignored_labels": evaluation.ignored_labels,
+    }
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _log(evaluation: Evaluation) -> None:
+    for failure in evaluation.failures:
+        logger.error("%s: %s", failure.case, failure.reason)
+    for case in evaluation.predictions_without_reference:
+        logger.warning("%s: prediction without a reference, left out", case)
+    if evaluation.ignored_labels:
+        logger.warning(
+            "labels that are no class, left out: %s", ", ".join(map(str, evaluation.ignored_labels))
+        )

@@ -1,0 +1,80 @@
+"""Which file belongs to which case, and the errors a user reads when that is unclear."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kseg.pipelines.cases import companion, find_segmentations, find_volumes, only_file, require_same_grid
+from kseg.transforms.errors import InputError
+from kseg.transforms.nifti import NiftiVolume
+
+
+def touch(folder: Path, *names: str) -> None:
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+
+def test_a_case_is_its_relative_folder_and_name(tmp_path: Path) -> None:
+    touch(
+        tmp_path, "b.nii.gz", "site/b.nii", "site/deep/a.nii.gz", "notes.txt", "._b.nii.gz", ".tmp.b.nii.gz"
+    )
+    (tmp_path / "folder.nii.gz").mkdir()
+    assert find_volumes(tmp_path) == {
+        "b": [tmp_path / "b.nii.gz"],
+        "site/b": [tmp_path / "site/b.nii"],
+        "site/deep/a": [tmp_path / "site/deep/a.nii.gz"],
+    }
+
+
+def test_a_segmentation_goes_before_a_plain_name_and_companions_are_left_aside(tmp_path: Path) -> None:
+    touch(
+        tmp_path,
+        "a_seg.nii.gz",
+        "a.nii.gz",
+        "a_prob.nii.gz",
+        "a_recon.nii.gz",
+        "a_recurrences.nii.gz",
+        "b.nii",
+    )
+    assert find_segmentations(tmp_path) == {"a": [tmp_path / "a_seg.nii.gz"], "b": [tmp_path / "b.nii"]}
+
+
+def test_a_companion_lies_in_the_same_relative_folder(tmp_path: Path) -> None:
+    touch(tmp_path, "a_recon.nii.gz", "site/a_recon.nii", "site/a.nii.gz")
+    assert companion(tmp_path, "site/a", "_recon") == tmp_path / "site/a_recon.nii"
+    assert companion(tmp_path, "site/a") == tmp_path / "site/a.nii.gz"
+    assert companion(tmp_path, "site/a", "_prob") is None
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"nowhere: find NIfTI files: expected a folder, received nothing$"):
+        find_volumes(tmp_path / "nowhere")
+    touch(tmp_path, "file")
+    with pytest.raises(InputError, match=r"file: find NIfTI files: expected a folder, received a file$"):
+        find_segmentations(tmp_path / "file")
+
+
+def test_two_files_of_one_name_are_ambiguous(tmp_path: Path) -> None:
+    touch(tmp_path, "a.nii", "a.nii.gz")
+    with pytest.raises(
+        InputError, match=r"evaluate: expected one file of this name, received a\.nii, a\.nii\.gz$"
+    ):
+        only_file(find_volumes(tmp_path)["a"], "evaluate")
+    assert only_file([tmp_path / "a.nii"], "evaluate") == tmp_path / "a.nii"
+
+
+def test_grids_agree_to_a_thousandth() -> None:
+    volume = NiftiVolume(np.zeros((3, 4, 5)), np.eye(4))
+    nudged, moved = np.eye(4), np.eye(4)
+    nudged[0, 3], moved[2, 3] = 5e-4, 2.5
+    require_same_grid(Path("a.nii"), NiftiVolume(np.ones((3, 4, 5)), nudged), volume, "evaluate")
+    with pytest.raises(
+        InputError,
+        match=r"a\.nii: evaluate: expected the same affine to 0\.001, received a difference of 2\.5$",
+    ):
+        require_same_grid(Path("a.nii"), NiftiVolume(np.zeros((3, 4, 5)), moved), volume, "evaluate")
+    with pytest.raises(InputError, match=r"expected grid \(x, y, slice\) \(3, 4, 5\), received \(4, 3, 5\)$"):
+        require_same_grid(Path("a.nii"), NiftiVolume(np.zeros((4, 3, 5)), np.eye(4)), volume, "evaluate")

@@ -1,0 +1,212 @@
+"""Folders in, table and summary out: matching, values, and every way a case can fail alone."""
+
+import json
+import logging
+from collections.abc import Iterable
+from math import inf
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from kseg.pipelines.evaluate import evaluate, summary_path
+from kseg.pipelines.metrics_table import read_metrics
+from kseg.transforms.errors import InputError
+from kseg.transforms.nifti import write_nifti
+
+AFFINE = np.diag([-1.0, 2.0, 3.0, 1.0])
+
+
+def head(shift: int = 0) -> NDArray[np.uint8]:
+    """Three boxes, one per class, moved along the slices."""
+    labels = np.zeros((12, 8, 10), np.uint8)
+    for class_id in (1, 2, 3):
+        labels[3 * class_id - 2 : 3 * class_id, 2:6, 3 + shift : 5 + shift] = class_id
+    return labels
+
+
+def save(folder: Path, name: str, labels: NDArray[np.uint8], affine: NDArray[np.float64] = AFFINE) -> None:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_nifti(path, labels, affine)
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path, Path]:
+    for name in ("predictions", "references"):
+        (tmp_path / name).mkdir()
+    return tmp_path / "predictions", tmp_path / "references", tmp_path / "out" / "metrics.csv"
+
+
+def test_values_of_shifted_boxes(folders: tuple[Path, Path, Path]) -> None:
+    predictions, references, output = folders
+    save(predictions, "site/a_seg.nii.gz", head(shift=1))
+    save(references, "site/a.nii.gz", head())
+    evaluation = evaluate(predictions, references, output)
+    assert evaluation.exit_code == 0
+    assert [(row.case, row.class_id, row.class_name) for row in evaluation.rows] == [
+        ("site/a", 1, "CSF"),
+        ("site/a", 2, "GM"),
+        ("site/a", 3, "WM"),
+    ]
+    for row in evaluation.rows:
+        assert (row.metrics.dice, row.metrics.hausdorff_mm) == (0.5, 3.0)
+        assert row.metrics.reference_ml == pytest.approx(2 * 4 * 2 * 6 / 1000)
+    assert read_metrics(output) == list(evaluation.rows)
+    summary = json.loads(summary_path(output).read_text())
+    assert summary["n_cases"] == 1
+    assert summary["average"] == {
+        "sample_dice": 0.5,
+        "voxel_dice": 0.5,
+        "hausdorff_mm": 3.0,
+        "hausdorff95_mm": 3.0,
+    }
+    assert summary["failures"] == []
+
+
+def test_the_same_name_in_two_folders_is_two_cases(folders: tuple[Path, Path, Path]) -> None:
+    predictions, references, output = folders
+    for site, shift in (("north", 0), ("south", 1)):
+        save(predictions, f"{site}/a_seg.nii.gz", head(shift))
+        save(references, f"{site}/a.nii.gz", head())
+    evaluation = evaluate(predictions, references, output)
+    assert {row.case: row.metrics.dice for row in evaluation.rows} == {"north/a": 1.0, "south/a": 0.5}
+
+
+def test_missed_and_absent_structures_are_counted(folders: tuple[Path, Path, Path]) -> None:
+    predictions, references, output = folders
+    reference, prediction = head(), head()
+    prediction[prediction == 3] = 0
+    prediction[prediction == 1] = reference[reference == 1] = 0
+    save(predictions, "a.nii.gz", prediction)
+    save(references, "a.nii.gz", reference)
+    evaluation = evaluate(predictions, references, output)
+    csf, gm, wm = evaluation.classes
+    assert (csf.n_absent, csf.n_scored, csf.sample_dice) == (1, 0, None)
+    assert (gm.sample_dice, gm.hausdorff_mm) == (1.0, 0.0)
+    assert (wm.n_missed, wm.n_scored, wm.sample_dice, wm.hausdorff_mm) == (1, 1, 0.0, None)
+    assert evaluation.rows[2].metrics.hausdorff_mm == inf
+    summary = json.loads(summary_path(output).read_text())
+    assert summary["classes"][2]["n_missed"] == 1
+    # CSF is in neither and does not enter; WM is missed and enters with Dice 0, without a distance.
+    assert summary["average"]["sample_dice"] == 0.5
+    assert summary["average"]["hausdorff_mm"] == 0.0
+
+
+def test_a_case_that_fails_does_not_stop_the_others(folders: tuple[Path, Path, Path]) -> None:
+    predictions, references, output = folders
+    moved, sheared = AFFINE.copy(), AFFINE.copy()
+    moved[0, 3], sheared[0, 1] = 7.5, 1.0
+    for case in ("damaged", "good", "moved", "no_prediction", "sheared", "short", "twice"):
+        save(references, f"{case}.nii.gz", head(), sheared if case == "sheared" else AFFINE)
+        save(
+            predictions, f"{case}_seg.nii.gz", head(), {"moved": moved, "sheared": sheared}.get(case, AFFINE)
+        )
+    (predictions / "no_prediction_seg.nii.gz").unlink()
+    save(predictions, "twice_seg.nii", head())
+    save(predictions, "short_seg.nii.gz", head()[:, :, :9])
+    damaged = predictions / "damaged_seg.nii.gz"
+    damaged.write_bytes(damaged.read_bytes()[:-9])
+    evaluation = evaluate(predictions, references, output)
+    assert evaluation.exit_code == 1
+    assert {row.case for row in evaluation.rows} == {"good"}
+    reasons = {failure.case: failure.reason for failure in evaluation.failures}
+    assert list(reasons) == ["damaged", "moved", "no_prediction", "sheared", "short", "twice"]
+    assert reasons["damaged"].startswith(f"{damaged}: read NIfTI: expected an intact NIfTI file, received ")
+    assert reasons["moved"].endswith(
+        "evaluate: expected the same affine to 0.001, received a difference of 7.5"
+    )
+    assert reasons["no_prediction"] == (
+        f"{predictions}: evaluate: expected a prediction no_prediction_seg.nii.gz or no_prediction.nii.gz, "
+        "received none"
+    )
+    assert "expected voxel axes at right angles" in reasons["sheared"]
+    assert "expected grid (x, y, slice) (12, 8, 10), received (12, 8, 9)" in reasons["short"]
+    assert "expected one file of this name, received twice_seg.nii, twice_seg.nii.gz" in reasons["twice"]
+    assert json.loads(summary_path(output).read_text())["failures"] == [
+        {"case": case, "reason": reason} for case, reason in reasons.items()
+    ]
+
+
+def test_what_is_left_out_is_reported(
+    folders: tuple[Path, Path, Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    predictions, references, output = folders
+    labels = head()
+    labels[0, 0, 0] = 77
+    save(predictions, "a_seg.nii.gz", head())
+    save(predictions, "extra_seg.nii.gz", head())
+    save(references, "a.nii.gz", labels)
+    with caplog.at_level(logging.WARNING):
+        evaluation = evaluate(predictions, references, output)
+    assert evaluation.exit_code == 0
+    assert evaluation.predictions_without_reference == ("extra",)
+    assert evaluation.ignored_labels == (77,)
+    assert caplog.messages == [
+        "extra: prediction without a reference, left out",
+        "labels that are no class, left out: 77",
+    ]
+
+
+def test_failures_are_logged_one_line_each(
+    folders: tuple[Path, Path, Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    predictions, references, output = folders
+    save(references, "a.nii.gz", head())
+    evaluate(predictions, references, output)
+    assert caplog.messages == [
+        f"a: {predictions}: evaluate: expected a prediction a_seg.nii.gz or a.nii.gz, received none"
+    ]
+
+
+def test_without_a_pair_nothing_is_written(folders: tuple[Path, Path, Path]) -> None:
+    predictions, references, output = folders
+    save(predictions, "a_seg.nii.gz", head())
+    save(references, "b.nii.gz", head())
+    evaluation = evaluate(predictions, references, output)
+    assert evaluation.exit_code == 3
+    assert [failure.case for failure in evaluation.failures] == ["b"]
+    assert evaluation.predictions_without_reference == ("a",)
+    assert not output.parent.exists()
+
+
+def test_classes_are_an_argument(folders: tuple[Path, Path, Path]) -> None:
+    predictions, references, output = folders
+    save(predictions, "a_seg.nii.gz", head())
+    save(references, "a.nii.gz", head(shift=1))
+    evaluation = evaluate(predictions, references, output, classes={3: "myocardium", 1: "left ventricle"})
+    assert [row.class_name for row in evaluation.rows] == ["left ventricle", "myocardium"]
+    assert evaluation.ignored_labels == (2,)
+
+
+def test_progress_sees_every_pair(folders: tuple[Path, Path, Path]) -> None:
+    predictions, references, output = folders
+    for case in ("a", "b"):
+        save(predictions, f"{case}_seg.nii.gz", head())
+        save(references, f"{case}.nii.gz", head())
+    seen: list[str] = []
+
+    def progress(cases: list[str]) -> Iterable[str]:
+        for case in cases:
+            yield case
+            seen.append(case)
+
+    evaluate(predictions, references, output, progress=progress)
+    assert seen == ["a", "b"]
+
+
+@pytest.mark.parametrize("classes", [{}, {0: "air", 1: "CSF"}, {1: "CSF", 2: "CSF"}])
+def test_classes_that_cannot_be_told_apart_are_refused(
+    folders: tuple[Path, Path, Path], classes: dict[int, str]
+) -> None:
+    with pytest.raises(
+        ValueError, match=r"classes: expected labels from 1 with different names, received \{"
+    ):
+        evaluate(*folders, classes=classes)
+
+
+def test_a_missing_folder_is_an_error(folders: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    _, references, output = folders
+    with pytest.raises(InputError, match="nowhere: find NIfTI files: expected a folder, received nothing"):
+        evaluate(tmp_path / "nowhere", references, output)
