@@ -1,0 +1,243 @@
+"""Random diffeomorphic deformations of a head, kept as a coarse displacement field and an affine map."""
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import grid_sample
+
+from kseg.transforms.head import CrispHead
+
+Extent = tuple[float, float, float]
+
+_NODE_SPACING_MM = 8.0
+_SQUARINGS = 6
+# Mean over all positions of the sum of squared cubic B-spline weights, one axis.
+_SPLINE_POWER = 151 / 315
+
+
+@dataclass(frozen=True)
+class DeformationStrength:
+    """How strongly a random deformation changes a head.
+
+    Attributes:
+        velocity_sd_mm: standard deviation of each component of the velocity field, millimetres per unit time;
+            over the unit time that it flows, the displacement is about as large.
+        control_spacing_mm: distance of the control points of the velocity field, millimetres; structures much
+            smaller than this move as a whole.
+        rotation_deg: largest rotation about each axis, degrees.
+        scaling: largest relative change of size along each axis.
+        shear: largest shear of each pair of axes.
+        flip_probability: how often left and right are exchanged, 0 to 1.
+    """
+
+    velocity_sd_mm: float = 2.5
+    control_spacing_mm: float = 25.0
+    rotation_deg: float = 10.0
+    scaling: float = 0.1
+    shear: float = 0.02
+    flip_probability: float = 0.5
+
+
+@dataclass(frozen=True)
+class Deformation:
+    """Where each point of a deformed volume comes from: source = matrix (p + displacement(p), 1).
+
+    Points are (z, y, x) in millimetres from the lower corner of the volume: voxel i has its centre at
+    (i + 1/2) spacing.
+
+    Attributes:
+        displacement_mm: displacement along (z, y, x) at nodes that divide the volume evenly from edge to
+            edge, `(3, nz, ny, nx)`, millimetres; linear in between and constant beyond the edges.
+        matrix: affine map that follows the displacement, `(3, 4)`, millimetres.
+        extent_mm: size of the volume along (z, y, x), millimetres.
+    """
+
+    displacement_mm: Tensor
+    matrix: Tensor
+    extent_mm: Extent
+
+    def source_points(self, points_mm: Tensor) -> Tensor:
+        """Find the source of points of the deformed volume.
+
+        Args:
+            points_mm: (z, y, x) of each point, millimetres, shape `(..., 3)`.
+
+        Returns:
+            (z, y, x) of the sources, millimetres, shape `(..., 3)`.
+
+        Example:
+            >>> shift = torch.tensor([[1.0, 0, 0, 5], [0, 1, 0, 0], [0, 0, 1, 0]])
+            >>> moved = Deformation(torch.zeros(3, 2, 2, 2), shift, (100.0, 100.0, 100.0))
+            >>> moved.source_points(torch.tensor([10.0, 20.0, 30.0]))
+            tensor([15., 20., 30.])
+        """
+        displaced = points_mm + interpolate(self.displacement_mm, self.extent_mm, points_mm)
+        return displaced @ self.matrix[:, :3].T + self.matrix[:, 3]
+
+
+def random_deformation(
+    extent_mm: Extent,
+    generator: torch.Generator,
+    strength: DeformationStrength | None = None,
+    *,
+    centre_mm: Extent | None = None,
+) -> Deformation:
+    """Draw a deformation: the flow of a smooth stationary velocity field, then an affine map about a centre.
+
+    The flow is a diffeomorphism: it neither folds nor tears, so the topology of the head is kept.
+
+    Args:
+        extent_mm: size of the volume along (z, y, x), millimetres.
+        generator: source of randomness.
+        strength: how far to go.
+        centre_mm: what rotation, scaling, shear and flip leave in place, (z, y, x); the middle of the volume
+            if not given.
+
+    Reference:
+        Arsigny et al. 2006, A log-Euclidean framework for statistics on diffeomorphisms; ranges after Billot
+        et al. 2023, SynthSeg.
+
+    Example:
+        >>> still = DeformationStrength(0.0, 25.0, 0.0, 0.0, 0.0, 0.0)
+        >>> same = random_deformation((64.0, 64.0, 64.0), torch.Generator().manual_seed(0), still)
+        >>> same.source_points(torch.tensor([[1.0, 2.0, 3.0]]))
+        tensor([[1., 2., 3.]])
+    """
+    strength = strength or DeformationStrength()
+    velocity = random_velocity(extent_mm, generator, strength.velocity_sd_mm, strength.control_spacing_mm)
+    linear = _random_linear(generator, strength)
+    centre = torch.tensor(centre_mm or tuple(size / 2 for size in extent_mm))
+    matrix = torch.cat([linear, (centre - linear @ centre)[:, None]], dim=1)
+    return Deformation(exponential(velocity, extent_mm), matrix, extent_mm)
+
+
+def random_velocity(
+    extent_mm: Extent, generator: torch.Generator, sd_mm: float, control_spacing_mm: float
+) -> Tensor:
+    """Draw a smooth vector field: a cubic B-spline with normally distributed coefficients.
+
+    Args:
+        extent_mm: size of the volume along (z, y, x), millimetres.
+        generator: source of randomness.
+        sd_mm: standard deviation of each component.
+        control_spacing_mm: distance of the control points, millimetres.
+
+    Returns:
+        The field along (z, y, x) at nodes about 8 mm apart, `(3, nz, ny, nx)`.
+    """
+    z, y, x = (_spline_weights(size, control_spacing_mm) for size in extent_mm)
+    coefficients = torch.randn(3, z.shape[1], y.shape[1], x.shape[1], generator=generator)
+    field = torch.einsum("cijk,zi->czjk", coefficients, z)
+    field = y @ field @ x.T
+    return field * (sd_mm / _SPLINE_POWER**1.5)
+
+
+def exponential(velocity_mm: Tensor, extent_mm: Extent) -> Tensor:
+    """Displacement after flowing along a stationary velocity field for a unit of time.
+
+    By scaling and squaring; the flow of the negative velocity is the inverse.
+
+    Args:
+        velocity_mm: velocity along (z, y, x) at nodes that divide the volume evenly, `(3, nz, ny, nx)`.
+        extent_mm: size of the volume along (z, y, x), millimetres.
+
+    Returns:
+        Displacement at the same nodes, millimetres, `(3, nz, ny, nx)`.
+    """
+    axes = [torch.linspace(0, size, n) for size, n in zip(extent_mm, velocity_mm.shape[1:], strict=True)]
+    nodes = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)
+    displacement = velocity_mm / 2**_SQUARINGS
+    for _ in range(_SQUARINGS):
+        further = interpolate(displacement, extent_mm, nodes + displacement.movedim(0, -1))
+        displacement = displacement + further.movedim(-1, 0)
+    return displacement
+
+
+def interpolate(field: Tensor, extent_mm: Extent, points_mm: Tensor) -> Tensor:
+    """Evaluate a field between its nodes, linearly.
+
+    Args:
+        field: values at nodes that divide the volume evenly from edge to edge, `(channel, nz, ny, nx)`.
+        extent_mm: size of the volume along (z, y, x), millimetres.
+        points_mm: (z, y, x) of each point, millimetres, shape `(..., 3)`.
+
+    Returns:
+        Values at the points, shape `(..., channel)`; beyond the volume those of its nearest edge.
+    """
+    # grid_sample wants (x, y, z), from -1 at one edge to 1 at the other.
+    relative = (points_mm * torch.tensor([2 / size for size in extent_mm]) - 1).flip(-1)
+    values = grid_sample(
+        field[None], relative.reshape(1, 1, 1, -1, 3), padding_mode="border", align_corners=True
+    )
+    return values.reshape(len(field), -1).T.reshape(*points_mm.shape[:-1], len(field))
+
+
+def warp_head(head: CrispHead, deformation: Deformation) -> CrispHead:
+    """Deform a head on its own grid, by nearest neighbour; what comes from outside the volume is air.
+
+    Args:
+        head: the head to deform.
+        deformation: where its voxels come from.
+    """
+    labels = torch.from_numpy(head.indices)
+    depth, height, width = labels.shape
+    spacing = torch.tensor(head.spacing_mm)
+    warped = np.empty_like(head.indices)
+    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    for z in range(depth):
+        plane = torch.stack([torch.full_like(y, z), y, x], dim=-1)
+        sources = deformation.source_points((plane + 0.5) * spacing)
+        warped[z] = nearest_labels(labels, head.spacing_mm, sources).numpy()
+    return replace(head, indices=warped)
+
+
+def nearest_labels(labels: Tensor, spacing_mm: Extent, points_mm: Tensor) -> Tensor:
+    """Look up the voxel that each point lies in.
+
+    Args:
+        labels: `(z, y, x)`.
+        spacing_mm: voxel size along (z, y, x), millimetres.
+        points_mm: (z, y, x) of each point, millimetres from the lower corner of the volume, shape `(..., 3)`.
+
+    Returns:
+        Labels of the points, `(...)`; 0 outside the volume.
+
+    Example:
+        >>> labels = torch.arange(1, 9).reshape(2, 2, 2)
+        >>> nearest_labels(labels, (3.0, 1.0, 1.0), torch.tensor([[5.9, 0.0, 1.5], [6.0, 0.0, 1.5]]))
+        tensor([6, 0])
+    """
+    _, height, width = labels.shape
+    z, y, x = (points_mm / torch.tensor(spacing_mm)).floor().to(torch.int64).unbind(-1)
+    inside = (z >= 0) & (z < labels.shape[0]) & (y >= 0) & (y < height) & (x >= 0) & (x < width)
+    index = (z * height + y) * width + x
+    return labels.flatten()[index.where(inside, 0)].where(inside, 0)
+
+
+def _spline_weights(size_mm: float, control_spacing_mm: float) -> Tensor:
+    """Cubic B-spline weights of the control points at nodes from edge to edge, `(node, control point)`."""
+    nodes = torch.linspace(0, size_mm, max(2, round(size_mm / _NODE_SPACING_MM) + 1)) / control_spacing_mm
+    n_control = math.floor(size_mm / control_spacing_mm) + 4
+    distance = (nodes[:, None] - (torch.arange(n_control) - 1)).abs()
+    near = 2 / 3 - distance**2 + distance**3 / 2
+    far = (2 - distance).clamp(min=0) ** 3 / 6
+    return torch.where(distance < 1, near, far)
+
+
+def _random_linear(generator: torch.Generator, strength: DeformationStrength) -> Tensor:
+    """Rotation, scaling, shear and flip as one matrix on (z, y, x)."""
+    angles, scaling, shear = 2 * torch.rand(3, 3, generator=generator) - 1
+    flipped = torch.rand(1, generator=generator).item() < strength.flip_probability
+    matrix = torch.diag(1 + strength.scaling * scaling)
+    for (row, column), amount in zip(((0, 1), (0, 2), (1, 2)), strength.shear * shear, strict=True):
+        matrix[row, column] = amount
+    for axis, angle in enumerate(math.radians(strength.rotation_deg) * angles):
+        first, second = (other for other in range(3) if other != axis)
+        turn = torch.eye(3)
+        turn[first, first] = turn[second, second] = angle.cos()
+        turn[first, second], turn[second, first] = -angle.sin(), angle.sin()
+        matrix = turn @ matrix
+    return matrix @ torch.diag(torch.tensor([1.0, 1.0, -1.0 if flipped else 1.0]))

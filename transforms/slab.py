@@ -1,0 +1,51 @@
+"""One acquired slice of a head, without making the whole phantom."""
+
+import torch
+from torch import Tensor
+
+from kseg.transforms.deformation import Deformation, nearest_labels
+from kseg.transforms.grid import PlacedGrid
+from kseg.transforms.head import CrispHead
+
+
+def slab_fractions(
+    head: CrispHead, placed: PlacedGrid, slice_index: float, deformation: Deformation | None = None
+) -> Tensor:
+    """Average the tissues of a head over the voxels of one slice.
+
+    Every acquired voxel is sampled at as many points as it has source voxels. For a head whose voxels divide
+    the acquired ones evenly, and without a deformation, this is what `make_phantom` gives for the slice.
+
+    Args:
+        head: crisp head.
+        placed: the acquisition grid on the head.
+        slice_index: which slice; fractional values lie between two slices of the grid.
+        deformation: where the points of the deformed head come from; none for the head as it is.
+
+    Returns:
+        Share of each tissue, `(tissue, y, x)`, float32, summing to 1.
+    """
+    shape, size = (1, *placed.grid.shape[1:]), placed.grid.spacing_mm
+    origin = (placed.origin_mm[0] + slice_index * size[0], *placed.origin_mm[1:])
+    per_voxel = [max(1, round(size[axis] / head.spacing_mm[axis])) for axis in range(3)]
+    axes = [
+        origin[axis] + size[axis] / per_voxel[axis] * (torch.arange(shape[axis] * per_voxel[axis]) + 0.5)
+        for axis in range(3)
+    ]
+    points = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)
+    if deformation is not None:
+        points = deformation.source_points(points)
+    labels = nearest_labels(torch.from_numpy(head.indices), head.spacing_mm, points)
+    return _shares(labels, len(head.tissues), (per_voxel[1], per_voxel[2]))
+
+
+def _shares(labels: Tensor, n_tissues: int, per_voxel: tuple[int, int]) -> Tensor:
+    """Share of each label in blocks of all planes and per_voxel points along (y, x), `(label, y, x)`."""
+    n_planes, height, width = labels.shape
+    rows, columns = height // per_voxel[0], width // per_voxel[1]
+    row = torch.arange(height) // per_voxel[0]
+    column = torch.arange(width) // per_voxel[1]
+    voxel = row[:, None] * columns + column
+    flat = labels.to(torch.int64) * (rows * columns) + voxel
+    counts = torch.bincount(flat.flatten(), minlength=n_tissues * rows * columns)
+    return counts.reshape(n_tissues, rows, columns).float() / (n_planes * per_voxel[0] * per_voxel[1])
