@@ -73,5 +73,5 @@ def _check_grids(name: str, image: Tensor, maps: Tensor) -> None:
     if image.shape[-2:] != maps.shape[-2:]:
         raise ValueError(
             f"coils: expected {name} and maps on one (y, x) grid, "
-            f"received {tuple(image.shape[-2:])} and {tuple(maps.shape[-2:])}"
+            f"received {list(image.shape[-2:])} and {list(maps.shape[-2:])}"
         )

@@ -3,8 +3,6 @@
 import torch
 from torch import Tensor
 
-_AXES = (-2, -1)
-
 
 def fft2c(image: Tensor) -> Tensor:
     """Transform an image to k-space.
@@ -21,8 +19,8 @@ def fft2c(image: Tensor) -> Tensor:
         >>> torch.allclose(fft2c(point), torch.ones(3, 4, dtype=torch.complex64))
         True
     """
-    shifted = torch.fft.ifftshift(image, dim=_AXES)
-    return torch.fft.fftshift(torch.fft.fft2(shifted, dim=_AXES, norm="ortho"), dim=_AXES)
+    shifted = torch.fft.ifftshift(image, dim=(-2, -1))
+    return torch.fft.fftshift(torch.fft.fft2(shifted, dim=(-2, -1), norm="ortho"), dim=(-2, -1))
 
 
 def ifft2c(kspace: Tensor) -> Tensor:
@@ -39,5 +37,5 @@ def ifft2c(kspace: Tensor) -> Tensor:
         >>> torch.allclose(ifft2c(fft2c(image)), image, atol=1e-6)
         True
     """
-    shifted = torch.fft.ifftshift(kspace, dim=_AXES)
-    return torch.fft.fftshift(torch.fft.ifft2(shifted, dim=_AXES, norm="ortho"), dim=_AXES)
+    shifted = torch.fft.ifftshift(kspace, dim=(-2, -1))
+    return torch.fft.fftshift(torch.fft.ifft2(shifted, dim=(-2, -1), norm="ortho"), dim=(-2, -1))

@@ -1,0 +1,115 @@
+"""Training data: slices of simulated heads, made anew in every epoch and never stored."""
+
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from monai.transforms import Compose
+from torch.utils.data import Dataset, Sampler
+from tqdm import tqdm
+
+from kseg.transforms.grid import AcquisitionGrid, place_grid
+from kseg.transforms.head import CrispHead, head_from_labels
+from kseg.transforms.label_codes import load_label_codes
+from kseg.transforms.nifti import read_label_map
+from kseg.transforms.seeds import item_generator, item_seed
+
+EpochItem = tuple[int, int]
+
+
+class SimulatedSlices(Dataset[dict[Hashable, Any]]):
+    """Slices of heads, each simulated by random transforms that are seeded by the item.
+
+    An item is addressed by (epoch, index): it depends on the seed, the epoch, the head and the slice, and on
+    nothing else, so neither on workers nor on their order nor on a restart in between.
+
+    Args:
+        data: one mapping per head, with the path of its label map under `label_map`.
+        transform: makes the network's input of `head`, `placed` (the grid on it), `slice` and `subject`.
+        codes: code table of the label maps.
+        seed: seed of the run.
+        slices: slice indices on the acquisition grid that are used of every head.
+
+    Raises:
+        InputError: a label map that cannot be used.
+        ValueError: no heads, or label codes that the table does not know.
+    """
+
+    def __init__(
+        self,
+        data: Sequence[Mapping[str, str]],
+        transform: Compose,
+        codes: str = "freesurfer",
+        seed: int = 0,
+        slices: Sequence[int] = tuple(range(57)),
+    ) -> None:
+        if not data:
+            raise ValueError("simulated slices: expected at least one label map, received none")
+        self.data = data
+        self.transform = transform
+        self.seed = seed
+        self.slices = slices
+        paths = [Path(item["label_map"]) for item in data]
+        self.subjects = [path.name.split(".")[0] for path in paths]
+        table = load_label_codes(codes)
+        self.heads: list[CrispHead] = [
+            head_from_labels(read_label_map(path), table) for path in tqdm(paths, desc="heads", disable=None)
+        ]
+        self.grids = [
+            place_grid(AcquisitionGrid(), head.membership("gm") > 0, head.spacing_mm) for head in self.heads
+        ]
+
+    def __len__(self) -> int:
+        """Items of one epoch."""
+        return len(self.heads) * len(self.slices)
+
+    def __getitem__(self, item: EpochItem) -> dict[Hashable, Any]:
+        """Simulate the item (epoch, index)."""
+        epoch, index = item
+        which, position = divmod(index, len(self.slices))
+        subject, slice_index = self.subjects[which], self.slices[position]
+        self.transform.set_random_state(seed=item_seed(self.seed, subject, slice_index, epoch) % 2**32)
+        head = {"head": self.heads[which], "placed": self.grids[which]}
+        simulated = self.transform({**head, "slice": slice_index, "subject": subject})
+        assert isinstance(simulated, dict)
+        return simulated
+
+
+class EpochSampler(Sampler[EpochItem]):
+    """Order of the items of an epoch, the share of one process.
+
+    Args:
+        n_items: items of the data set.
+        seed: seed of the order.
+        shuffle: a new order each epoch; otherwise the order of the data set, and every epoch is epoch 0.
+        rank: this process.
+        world_size: number of processes; each gets the same number of items, rounded up by repeating the first.
+
+    Attributes:
+        epoch: the epoch that the next iteration belongs to, set before it starts.
+    """
+
+    def __init__(
+        self, n_items: int, seed: int = 0, shuffle: bool = True, rank: int = 0, world_size: int = 1
+    ) -> None:
+        self.n_items = n_items
+        self.seed = seed
+        self.shuffle = shuffle
+        self.rank = rank
+        self.world_size = world_size
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        """Items of one process."""
+        return -(-self.n_items // self.world_size)
+
+    def __iter__(self) -> Iterator[EpochItem]:
+        """Yield (epoch, index)."""
+        epoch = self.epoch if self.shuffle else 0
+        order = torch.arange(self.n_items)
+        if self.shuffle:
+            order = torch.randperm(self.n_items, generator=item_generator(self.seed, "order", epoch))
+        padded = order.repeat(2)[: len(self) * self.world_size]
+        for index in padded[self.rank :: self.world_size].tolist():
+            yield epoch, index

@@ -1,0 +1,134 @@
+"""Random heads and random scans, one slice at a time: the MONAI transforms that make training data on the fly.
+
+Both are MONAI random transforms: their state is set from outside, so that an item is the same in every worker.
+"""
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from monai.transforms import Randomizable, Transform
+
+from kseg.transforms.coil_maps import coil_maps
+from kseg.transforms.deformation import DeformationStrength, random_deformation
+from kseg.transforms.head import CrispHead
+from kseg.transforms.noise import add_noise, noise_sigma
+from kseg.transforms.phantom import majority_labels
+from kseg.transforms.sampling import gaussian_lines, line_count
+from kseg.transforms.scan import Readout, scan_kspace
+from kseg.transforms.sequences import SpinEcho
+from kseg.transforms.slab import slab_fractions
+from kseg.transforms.tissues import Tissue, load_tissue_table, tissue_list
+
+Item = Mapping[Hashable, Any]
+
+
+class RandHeadSliced(Randomizable, Transform):
+    """Cut one slice from a head that is deformed anew each time.
+
+    Reads `head` (a `CrispHead`), `placed` (the acquisition grid on it) and `slice` (index on the grid); writes
+    `fractions` `(tissue, y, x)`, `tissues` (their names) and `label` `(1, y, x)`, uint8, the majority of the fractions.
+
+    Args:
+        velocity_sd_mm: strength of the diffeomorphic deformation, see `DeformationStrength`; 0 for none.
+        rotation_deg: largest rotation about each axis, degrees.
+        scaling: largest relative change of size.
+        flip_probability: how often left and right are exchanged.
+        slice_jitter: largest shift of the slice, in slices.
+    """
+
+    def __init__(
+        self,
+        velocity_sd_mm: float = 2.5,
+        rotation_deg: float = 10.0,
+        scaling: float = 0.1,
+        flip_probability: float = 0.5,
+        slice_jitter: float = 0.5,
+    ) -> None:
+        self.strength = DeformationStrength(
+            velocity_sd_mm=velocity_sd_mm,
+            rotation_deg=rotation_deg,
+            scaling=scaling,
+            flip_probability=flip_probability,
+        )
+        self.slice_jitter = slice_jitter
+
+    def __call__(self, data: Item) -> dict[Hashable, Any]:
+        """Return the item with the slice added."""
+        head: CrispHead = data["head"]
+        generator = torch.Generator().manual_seed(int(self.R.randint(2**31)))
+        shape = head.indices.shape
+        z, y, x = (count * spacing for count, spacing in zip(shape, head.spacing_mm, strict=True))
+        deformation = random_deformation((z, y, x), generator, self.strength)
+        position = data["slice"] + self.slice_jitter * (2 * torch.rand(1, generator=generator).item() - 1)
+        fractions = slab_fractions(head, data["placed"], position, deformation)
+        label = majority_labels(fractions, head.tissues)[None]
+        return {**data, "fractions": fractions, "tissues": head.tissues, "label": label}
+
+
+class RandScanSliced(Randomizable, Transform):
+    """Scan one slice with a spin echo whose contrast, receive phase, noise and sampled lines vary.
+
+    Reads `fractions` and `tissues`; writes `kspace` `(1, y, x)`, complex, noisy and fully sampled, and `mask`
+    `(x,)`, bool.
+
+    Args:
+        te: mean echo time, seconds.
+        tr: mean repetition time, seconds.
+        time_jitter: largest relative change of TE and TR.
+        tissue_jitter: largest relative change of each tissue's density and relaxation times.
+        noise: range of the noise level, relative to the CSF signal.
+        fraction: usual share of sampled lines.
+        other_fractions: range of the share in the other cases.
+        other_probability: how often a share is drawn from that range.
+        n_center: central lines that are always sampled.
+        tissue_table: name or path of the tissue table.
+    """
+
+    def __init__(
+        self,
+        te: float = 0.08,
+        tr: float = 3.0,
+        time_jitter: float = 0.05,
+        tissue_jitter: float = 0.05,
+        noise: Sequence[float] = (0.05, 0.15),
+        fraction: float = 0.3,
+        other_fractions: Sequence[float] = (0.25, 1.0),
+        other_probability: float = 0.2,
+        n_center: int = 16,
+        tissue_table: str = "1.5T",
+    ) -> None:
+        self.sequence = SpinEcho(te=te, tr=tr)
+        self.time_jitter = time_jitter
+        self.tissue_jitter = tissue_jitter
+        self.noise = noise
+        self.fraction = fraction
+        self.other_fractions = other_fractions
+        self.other_probability = other_probability
+        self.n_center = n_center
+        self.tissues = load_tissue_table(tissue_table)
+
+    def __call__(self, data: Item) -> dict[Hashable, Any]:
+        """Return the item with the scan added."""
+        generator = torch.Generator().manual_seed(int(self.R.randint(2**31)))
+        sequence = self.sequence.jittered(generator, self.time_jitter)
+        tissues = [self._jittered(tissue) for tissue in tissue_list(self.tissues, data["tissues"])]
+        fractions = data["fractions"]
+        n_y, n_x = fractions.shape[-2:]
+        maps = coil_maps(1, (n_y, n_x), generator)
+        clean = scan_kspace(fractions[:, None], tissues, sequence, maps=maps, readout=Readout())[0]
+        level = self.R.uniform(*self.noise)
+        sigma = noise_sigma(level, "csf", sequence=sequence, tissues=self.tissues)
+        fraction = self.fraction
+        if self.R.rand() < self.other_probability:
+            fraction = self.R.uniform(*self.other_fractions)
+        mask = gaussian_lines(n_x, line_count(n_x, fraction), self.n_center, generator)
+        return {**data, "kspace": add_noise(clean, sigma, generator), "mask": mask}
+
+    def _jittered(self, tissue: Tissue) -> Tissue:
+        pd, t1, t2 = (1 + self.tissue_jitter * self.R.uniform(-1, 1, 3)).tolist()
+        # T2 and T2* share a factor: one may never overtake the other.
+        return replace(
+            tissue, pd=tissue.pd * pd, t1=tissue.t1 * t1, t2=tissue.t2 * t2, t2_star=tissue.t2_star * t2
+        )
