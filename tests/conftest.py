@@ -50,7 +50,8 @@ def project_files() -> list[Path]:
 
 
 def global_states() -> dict[str, object]:
-    """A copy of each global random state, comparable with ==; the one of `random` moves when MONAI is imported."""
+    """A copy of each global random state, comparable with ==."""
+    # Not that of Python's `random`: importing MONAI moves it. The linter bans that module instead.
     _, keys, *rest = np.random.get_state()
     return {
         "torch": torch.get_rng_state().numpy().tobytes(),
@@ -67,8 +68,8 @@ def global_states_untouched() -> Iterator[None]:
     moved = [name for name in before if before[name] != after[name]]
     if moved:
         pytest.fail(
-            f"the test moved the global random state of {', '.join(moved)}: pass a torch.Generator, "
-            "or ask for the fixture `seeded` where PyTorch itself draws (initial weights, MONAI's set_determinism)"
+            f"the test moved the global random state of {', '.join(moved)}: pass a torch.Generator, or ask "
+            "for the fixture `seeded` where PyTorch itself draws (initial weights, MONAI's set_determinism)"
         )
 
 
