@@ -131,7 +131,7 @@ def random_velocity(
     """
     z, y, x = (_spline_weights(size, control_spacing_mm) for size in extent_mm)
     coefficients = torch.randn(3, z.shape[1], y.shape[1], x.shape[1], generator=generator)
-    field = torch.einsum("cijk,zi->czjk", coefficients, z)
+    field: Tensor = torch.einsum("cijk,zi->czjk", coefficients, z)
     field = y @ field @ x.T
     return field * (sd_mm / _SPLINE_POWER**1.5)
 
@@ -151,7 +151,7 @@ def exponential(velocity_mm: Tensor, extent_mm: Extent) -> Tensor:
     to_relative = torch.tensor([2 / size for size in extent_mm])[:, None, None, None]
     axes = [torch.linspace(-1, 1, n) for n in velocity_mm.shape[1:]]
     nodes = torch.stack(torch.meshgrid(*axes, indexing="ij")[::-1], dim=-1)[None]
-    flow = (velocity_mm * to_relative).flip(0)[None] / 2**_SQUARINGS
+    flow: Tensor = (velocity_mm * to_relative).flip(0)[None] / 2**_SQUARINGS
     for _ in range(_SQUARINGS):
         flow = flow + _sample(flow, nodes + flow.movedim(1, -1))
     return flow[0].flip(0) / to_relative

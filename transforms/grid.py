@@ -112,4 +112,5 @@ def overlap_matrix(n_out: int, size: float, origin: float, n_in: int, spacing: f
     low = origin + size * np.arange(n_out)[:, None]
     edges = spacing * np.arange(n_in)[None]
     overlap = np.minimum(low + size, edges + spacing) - np.maximum(low, edges)
-    return np.clip(overlap, 0, None) / size
+    share: Array = np.clip(overlap, 0, None) / size
+    return share

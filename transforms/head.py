@@ -1,7 +1,7 @@
-"""Heads at the resolution of their source, in canonical orientation: x to the right, y anterior, z superior."""
+"""Heads at the resolution of their source, in canonical orientation: x right, y anterior, z superior."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import nibabel
 import numpy as np
@@ -51,7 +51,8 @@ class CrispHead:
 
     def membership(self, tissue: str) -> npt.NDArray[np.float32]:
         """Share of a tissue in each voxel, `(z, y, x)`: 0 or 1."""
-        return (self.indices == self.tissues.index(tissue)).astype(np.float32)
+        share: npt.NDArray[np.float32] = (self.indices == self.tissues.index(tissue)).astype(np.float32)
+        return share
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,8 @@ class FuzzyHead:
 
     def membership(self, tissue: str) -> npt.NDArray[np.float32]:
         """Share of a tissue in each voxel, `(z, y, x)`, 0 to 1."""
-        return self.memberships[self.tissues.index(tissue)]
+        share: npt.NDArray[np.float32] = self.memberships[self.tissues.index(tissue)]
+        return share
 
 
 def head_from_labels(volume: NiftiVolume, codes: LabelCodes) -> CrispHead:
@@ -86,8 +88,29 @@ def head_from_labels(volume: NiftiVolume, codes: LabelCodes) -> CrispHead:
     Raises:
         ValueError: codes that the table does not know.
     """
-    image = nibabel.Nifti1Image(codes.tissue_indices(volume.array), volume.affine)
-    canonical = nibabel.as_closest_canonical(image)
-    indices = np.ascontiguousarray(np.asanyarray(canonical.dataobj).transpose(2, 1, 0))
-    x, y, z = (float(size) for size in nibabel.affines.voxel_sizes(canonical.affine))
-    return CrispHead(indices, codes.tissues, (z, y, x), canonical.affine)
+    indices, spacing_mm, affine = canonical(codes.tissue_indices(volume.array), volume.affine)
+    return CrispHead(indices, codes.tissues, spacing_mm, affine)
+
+
+def canonical(
+    array: npt.NDArray[Any], affine: npt.NDArray[np.float64]
+) -> tuple[npt.NDArray[Any], tuple[float, float, float], npt.NDArray[np.float64]]:
+    """Turn a volume to canonical orientation by flipping and exchanging axes, without interpolation.
+
+    Args:
+        array: voxels in the order of a NIfTI file.
+        affine: maps their indices to RAS millimetres, 4 x 4.
+
+    Returns:
+        Voxels `(z, y, x)`, their size along (z, y, x) in millimetres, and the affine of (x, y, z) indices.
+
+    Example:
+        >>> voxels, spacing_mm, affine = canonical(np.arange(3).reshape(3, 1, 1), np.diag([-2.0, 1, 1, 1]))
+        >>> voxels.flatten(), spacing_mm, affine[0]
+        (array([2, 1, 0]), (1.0, 1.0, 2.0), array([ 2.,  0.,  0., -4.]))
+    """
+    orientation = nibabel.io_orientation(affine)
+    turned = nibabel.apply_orientation(array, orientation)
+    affine = affine @ nibabel.orientations.inv_ornt_aff(orientation, array.shape)
+    x, y, z = (float(size) for size in nibabel.affines.voxel_sizes(affine))
+    return np.ascontiguousarray(turned.transpose(2, 1, 0)), (z, y, x), affine

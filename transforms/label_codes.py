@@ -42,7 +42,8 @@ class LabelCodes:
         index = np.array([self.tissue_of_code[int(code)] for code in present], dtype=np.uint8)
         lookup = np.zeros(int(present.max(initial=0)) + 1, dtype=np.uint8)
         lookup[present] = index
-        return lookup[codes]
+        indices: npt.NDArray[np.uint8] = lookup[codes]
+        return indices
 
 
 def load_label_codes(name: str) -> LabelCodes:
