@@ -122,7 +122,9 @@ def equispaced_lines(n_lines: int, n_sampled: int, n_center: int, offset: int = 
     outer = torch.nonzero(~mask).flatten()
     n_outer = n_sampled - n_center
     if n_outer:
-        positions = torch.div((2 * torch.arange(n_outer) + 1) * len(outer), 2 * n_outer, rounding_mode="floor")
+        positions = torch.div(
+            (2 * torch.arange(n_outer) + 1) * len(outer), 2 * n_outer, rounding_mode="floor"
+        )
         mask[outer[(positions + offset) % len(outer)]] = True
     return mask
 
@@ -130,9 +132,15 @@ def equispaced_lines(n_lines: int, n_sampled: int, n_center: int, offset: int = 
 def poisson_disc(shape: tuple[int, int], n_sampled: int, n_center: int, generator: torch.Generator) -> Tensor:
     """Draw points of the plane that keep their distance, with a full square in the centre.
 
-    Points come in random order; one is kept if no kept point lies nearer than a radius that grows linearly
-    with the distance from the centre. The scale of the radius is halved until enough points fit, then found
-    by bisection; the points kept first fill the exact count.
+    Points come in random order; one is kept if it lies at or beyond the radius of every point kept before.
+    The radius is scale * (1/2 + away), away the distance from the centre relative to the size of the plane,
+    so the density falls off by a factor of about 6 from the centre to the corners. Bisection finds the
+    largest scale that leaves enough points; those kept first make the exact count. So no two points outside
+    the central square lie nearer to each other than the smaller of their radii; the square itself keeps no
+    distance.
+
+    On a lattice a radius up to 1 keeps every point: in a mask of more than about a fifth of the plane, points
+    around the centre are neighbours, the farther out the more it samples.
 
     Args:
         shape: (y, x) of the plane.
@@ -147,7 +155,7 @@ def poisson_disc(shape: tuple[int, int], n_sampled: int, n_center: int, generato
         ValueError: counts that do not fit into each other.
 
     Reference:
-        Bridson, Fast Poisson disk sampling in arbitrary dimensions, 2007 (here by dart throwing).
+        Cook, Stochastic sampling in computer graphics, 1986, section 5 (dart throwing).
 
     Example:
         >>> mask = poisson_disc((40, 36), 288, 8, torch.Generator().manual_seed(0))
@@ -157,44 +165,60 @@ def poisson_disc(shape: tuple[int, int], n_sampled: int, n_center: int, generato
     n_y, n_x = shape
     if not 0 <= n_center <= min(shape) or not n_center**2 <= n_sampled <= n_y * n_x or n_sampled < 1:
         raise ValueError(
-            f"Poisson disc: expected center square within {shape} and between center**2 and {n_y * n_x} points, "
+            f"Poisson disc: expected a center within {shape} and between center**2 and {n_y * n_x} points, "
             f"received center {n_center} and {n_sampled} points"
         )
     mask = torch.zeros(shape, dtype=torch.bool)
     top, left = n_y // 2 - n_center // 2, n_x // 2 - n_center // 2
     mask[top : top + n_center, left : left + n_center] = True
     candidates = torch.nonzero(~mask)
-    order = candidates[torch.randperm(len(candidates), generator=generator)]
+    darts = candidates[torch.randperm(len(candidates), generator=generator)]
     n_outer = n_sampled - n_center**2
-    low, high, best = 0.0, float(max(shape)), order
-    for _ in range(12):
-        radius = (low + high) / 2
-        kept = _throw_darts(order, shape, radius)
-        if len(kept) >= n_outer:
-            low, best = radius, kept
-        else:
-            high = radius
-    best = best[:n_outer]
-    mask[best[:, 0], best[:, 1]] = True
+    kept = _spread(darts, shape, n_outer) if n_outer else darts[:0]
+    mask[kept[:, 0], kept[:, 1]] = True
     return mask
 
 
-def _throw_darts(order: Tensor, shape: tuple[int, int], scale: float) -> Tensor:
+def _spread(darts: Tensor, shape: tuple[int, int], n_points: int) -> Tensor:
+    """Keep exactly n_points darts at the largest distance that bisection finds."""
     n_y, n_x = shape
-    free = torch.ones(shape, dtype=torch.bool)
+    away = torch.hypot((darts[:, 0] - n_y // 2) / n_y, (darts[:, 1] - n_x // 2) / n_x).double()
+    # At this scale not even discs of the smallest radius find room for all points, or one covers the plane.
+    low, high = 0.0, min(4 * math.sqrt(n_y * n_x / n_points), 2 * math.hypot(n_y, n_x))
+    best = list(range(n_points))
+    for _ in range(14):
+        scale = (low + high) / 2
+        kept = _throw(darts, scale * (0.5 + away), n_x, n_points)
+        if len(kept) == n_points:
+            low, best = scale, kept
+        else:
+            high = scale
+    return darts[best]
+
+
+def _throw(darts: Tensor, radius: Tensor, n_x: int, enough: int) -> list[int]:
+    """Indices of the darts, in their order, that lie at or beyond the radius of those kept before."""
+    # Squared distances on the lattice are integers: nearer than the radius is at most this.
+    blocked = torch.ceil(radius**2).long() - 1
+    reach = min(math.isqrt(max(0, int(blocked.max()))), int(darts.max()))
+    steps = torch.cartesian_prod(torch.arange(-reach, reach + 1), torch.arange(-reach, reach + 1))
+    order = torch.argsort(steps.square().sum(1))
+    # A frame as wide as the reach keeps every step inside the plane's bytes.
+    width = n_x + 2 * reach
+    offsets = (steps[order] @ torch.tensor([width, 1])).tolist()
+    within = torch.searchsorted(steps.square().sum(1)[order], blocked.clamp(min=0), right=True).tolist()
+    positions = ((darts + reach) @ torch.tensor([width, 1])).tolist()
+    taken = bytearray(max(positions) + reach * (width + 1) + 1)
     kept = []
-    y_axis, x_axis = torch.arange(n_y)[:, None], torch.arange(n_x)[None]
-    for y, x in order.tolist():
-        if not free[y, x]:
+    for index, (position, count) in enumerate(zip(positions, within, strict=True)):
+        if taken[position]:
             continue
-        kept.append((y, x))
-        away = math.hypot((y - n_y // 2) / n_y, (x - n_x // 2) / n_x)
-        radius = scale * (0.1 + away)
-        reach = math.ceil(radius)
-        rows, columns = slice(max(0, y - reach), y + reach + 1), slice(max(0, x - reach), x + reach + 1)
-        near = (y_axis[rows] - y) ** 2 + (x_axis[:, columns] - x) ** 2 < radius**2
-        free[rows, columns] &= ~near
-    return torch.tensor(kept, dtype=torch.long).reshape(-1, 2)
+        kept.append(index)
+        if len(kept) == enough:
+            break
+        for offset in offsets[:count]:
+            taken[position + offset] = 1
+    return kept
 
 
 def _central_lines(n_lines: int, n_sampled: int, n_center: int) -> Tensor:
