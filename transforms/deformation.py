@@ -9,14 +9,13 @@ from torch import Tensor
 from torch.nn.functional import grid_sample
 
 from kseg.transforms.head import CrispHead
+from kseg.transforms.random_field import random_field
 
 Extent = tuple[float, float, float]
 
 # A third of the usual distance of control points: linear interpolation errs by about 0.1 mm.
 _NODE_SPACING_MM = 10.0
 _SQUARINGS = 6
-# Mean over all positions of the sum of squared cubic B-spline weights, one axis.
-_SPLINE_POWER = 151 / 315
 
 
 @dataclass(frozen=True)
@@ -118,7 +117,7 @@ def random_deformation(
 def random_velocity(
     extent_mm: Extent, generator: torch.Generator, sd_mm: float, control_spacing_mm: float
 ) -> Tensor:
-    """Draw a smooth vector field: a cubic B-spline with normally distributed coefficients.
+    """Draw a smooth vector field.
 
     Args:
         extent_mm: size of the volume along (z, y, x), millimetres.
@@ -129,11 +128,8 @@ def random_velocity(
     Returns:
         The field along (z, y, x) at nodes about 10 mm apart, `(3, nz, ny, nx)`.
     """
-    z, y, x = (_spline_weights(size, control_spacing_mm) for size in extent_mm)
-    coefficients = torch.randn(3, z.shape[1], y.shape[1], x.shape[1], generator=generator)
-    field: Tensor = torch.einsum("cijk,zi->czjk", coefficients, z)
-    field = y @ field @ x.T
-    return field * (sd_mm / _SPLINE_POWER**1.5)
+    z, y, x = (torch.linspace(0, size, max(2, round(size / _NODE_SPACING_MM) + 1)) for size in extent_mm)
+    return sd_mm * random_field(3, (z, y, x), control_spacing_mm, generator)
 
 
 def exponential(velocity_mm: Tensor, extent_mm: Extent) -> Tensor:
@@ -218,16 +214,6 @@ def nearest_labels(labels: Tensor, spacing_mm: Extent, points_mm: Tensor) -> Ten
     inside = (z >= 0) & (z < labels.shape[0]) & (y >= 0) & (y < height) & (x >= 0) & (x < width)
     index = (z * height + y) * width + x
     return labels.flatten()[index.where(inside, 0)].where(inside, 0)
-
-
-def _spline_weights(size_mm: float, control_spacing_mm: float) -> Tensor:
-    """Cubic B-spline weights of the control points at nodes from edge to edge, `(node, control point)`."""
-    nodes = torch.linspace(0, size_mm, max(2, round(size_mm / _NODE_SPACING_MM) + 1)) / control_spacing_mm
-    n_control = math.floor(size_mm / control_spacing_mm) + 4
-    distance = (nodes[:, None] - (torch.arange(n_control) - 1)).abs()
-    near = 2 / 3 - distance**2 + distance**3 / 2
-    far = (2 - distance).clamp(min=0) ** 3 / 6
-    return torch.where(distance < 1, near, far)
 
 
 def _random_linear(generator: torch.Generator, strength: DeformationStrength) -> Tensor:
