@@ -6,13 +6,13 @@ from torch import Tensor, nn
 
 
 def double_convolution(n_in: int, n_out: int) -> nn.Sequential:
-    """Two 3 x 3 convolutions, each with batch normalisation and a leaky rectifier."""
+    """Two 3 x 3 convolutions, each with batch normalisation and a rectifier."""
     layers: list[nn.Module] = []
     for channels in (n_in, n_out):
         layers += [
             nn.Conv2d(channels, n_out, 3, padding=1, bias=False),
             nn.BatchNorm2d(n_out),
-            nn.LeakyReLU(0.1),
+            nn.ReLU(inplace=True),
         ]
     return nn.Sequential(*layers)
 

@@ -24,7 +24,7 @@ class CascadeBlock(nn.Module):
         super().__init__()
         layers: list[nn.Module] = []
         for n_from in (n_in, *[n_filters] * (n_convolutions - 2)):
-            layers += [nn.Conv2d(n_from, n_filters, 3, padding=1), nn.LeakyReLU(0.1)]
+            layers += [nn.Conv2d(n_from, n_filters, 3, padding=1), nn.ReLU(inplace=True)]
         self.correction = nn.Sequential(*layers, _zero_convolution(n_filters, kernel=3))
 
     def forward(self, features: Tensor, image: Tensor) -> Tensor:

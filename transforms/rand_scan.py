@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from monai.transforms import Randomizable, Transform
 
+from kseg.transforms.channels import network_input
 from kseg.transforms.coil_maps import coil_maps
 from kseg.transforms.deformation import DeformationStrength, random_deformation
 from kseg.transforms.head import CrispHead
@@ -70,8 +71,8 @@ class RandHeadSliced(Randomizable, Transform):
 class RandScanSliced(Randomizable, Transform):
     """Scan one slice with a spin echo whose contrast, receive phase, noise and sampled lines vary.
 
-    Reads `fractions` and `tissues`; writes `kspace` `(1, y, x)`, complex, noisy and fully sampled, and `mask`
-    `(x,)`, bool.
+    Reads `fractions` and `tissues`; writes `image`, the network's input `(3, y, x)`: real part, imaginary part
+    and mask of the noisy, under-sampled k-space.
 
     Args:
         te: mean echo time, seconds.
@@ -124,7 +125,7 @@ class RandScanSliced(Randomizable, Transform):
         if self.R.rand() < self.other_probability:
             fraction = self.R.uniform(*self.other_fractions)
         mask = gaussian_lines(n_x, line_count(n_x, fraction), self.n_center, generator)
-        return {**data, "kspace": add_noise(clean, sigma, generator), "mask": mask}
+        return {**data, "image": network_input(add_noise(clean, sigma, generator)[None], mask)[0]}
 
     def _jittered(self, tissue: Tissue) -> Tissue:
         pd, t1, t2 = (1 + self.tissue_jitter * self.R.uniform(-1, 1, 3)).tolist()

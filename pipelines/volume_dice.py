@@ -1,0 +1,62 @@
+"""Dice over whole volumes, gathered slice by slice."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import torch
+from ignite.engine import Engine
+from ignite.metrics import Metric
+from ignite.metrics.metric import reinit__is_reduced
+from torch import Tensor
+
+
+class VolumeDice(Metric):
+    """Dice of each volume and class, averaged over volumes and foreground classes.
+
+    Slices of one volume arrive in any order; their overlaps are added up before the ratio is taken. A class
+    that neither prediction nor label of a volume holds does not count.
+
+    Args:
+        n_classes: classes, background included.
+    """
+
+    def __init__(self, n_classes: int = 4) -> None:
+        self.n_classes = n_classes
+        super().__init__()
+
+    def iteration_completed(self, engine: Engine) -> None:
+        """Add the batch an evaluator has just seen: its `pred` and `label`, and the `subject` of each item."""
+        output, batch = engine.state.output, engine.state.batch
+        self.update((output["pred"], output["label"], batch["subject"]))
+
+    @reinit__is_reduced
+    def reset(self) -> None:
+        """Forget all slices."""
+        self._counts: dict[str, Tensor] = defaultdict(lambda: torch.zeros(3, self.n_classes, dtype=torch.float64))
+
+    @reinit__is_reduced
+    def update(self, output: tuple[Tensor, Tensor, Sequence[str]]) -> None:
+        """Add slices.
+
+        Args:
+            output: logits `(batch, class, y, x)`, labels `(batch, 1, y, x)`, subject of each item.
+        """
+        logits, labels, subjects = output
+        classes = torch.arange(self.n_classes, device=logits.device)[:, None, None]
+        for predicted, label, subject in zip(logits.argmax(1), labels[:, 0], subjects, strict=True):
+            in_prediction, in_label = predicted == classes, label == classes
+            overlap = (in_prediction & in_label, in_prediction, in_label)
+            self._counts[subject] += torch.stack([mask.sum((1, 2)) for mask in overlap]).cpu()
+
+    def compute(self) -> float:
+        """Mean Dice, 0 to 1; 0 if nothing was seen."""
+        scores = self.per_volume()
+        values = torch.cat([score[1:] for score in scores.values()]) if scores else torch.zeros(1)
+        return float(values[values.isfinite()].mean())
+
+    def per_volume(self) -> dict[str, Tensor]:
+        """Dice of each class, background first, by subject; not a number where a class is in neither."""
+        return {
+            subject: 2 * common / (predicted + labelled)
+            for subject, (common, predicted, labelled) in self._counts.items()
+        }
