@@ -1,6 +1,7 @@
 """Which files belong to one case: the relative folder and NAME are the same in every tree of files."""
 
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -81,18 +82,22 @@ def companion(folder: Path, case: str, ending: str = "") -> Path | None:
     return None
 
 
-def only_file(paths: list[Path], stage: str) -> Path:
+def one_file(found: Mapping[str, list[Path]], case: str, folder: Path, stage: str) -> Path:
     """Return the one file of a case.
 
     Args:
-        paths: the files found under one name, at least one.
+        found: the files of each case below the folder.
+        case: relative folder and NAME.
+        folder: top of the tree, named in the error.
         stage: named in the error.
 
     Raises:
-        InputError: several files have the name.
+        InputError: the case has no file or several.
     """
-    if len(paths) > 1:
-        raise InputError(paths[0], stage, "one file of this name", ", ".join(path.name for path in paths))
+    paths = found.get(case, [])
+    if len(paths) != 1:
+        received = ", ".join(path.name for path in paths) or "none"
+        raise InputError(folder / case, stage, "one NIfTI file of this case", received)
     return paths[0]
 
 

@@ -8,11 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from kseg.pipelines.cases import find_segmentations, find_volumes, only_file, require_same_grid
+from kseg.pipelines.cases import find_segmentations, find_volumes, one_file, require_same_grid
 from kseg.pipelines.metrics import structure_metrics, voxel_spacing_mm
-from kseg.pipelines.metrics_table import ClassSummary, MetricsRow, mean, summarise, write_metrics
+from kseg.pipelines.metrics_table import ClassSummary, MetricsRow, average, summarise, write_metrics
 from kseg.transforms.atomic import atomic_path
-from kseg.transforms.errors import InputError
 from kseg.transforms.nifti import read_label_map
 
 logger = logging.getLogger(__name__)
@@ -85,7 +84,7 @@ def evaluate(
         references: folder of reference label maps.
         output: the CSV file; its folder is made if need be.
         classes: label values and their names; label 0 is background.
-        progress: wraps the list of cases, for example `tqdm`.
+        progress: wraps the list of referenced cases, for example `tqdm`.
 
     Raises:
         InputError: one of the folders does not exist.
@@ -93,23 +92,24 @@ def evaluate(
     """
     _require_classes(classes)
     predicted, referenced = find_segmentations(predictions), find_volumes(references)
-    pairs = [case for case in referenced if case in predicted]
-    failures = [_missing_prediction(predictions, case) for case in referenced if case not in predicted]
+    n_pairs = len(predicted.keys() & referenced.keys())
     unmatched = tuple(case for case in predicted if case not in referenced)
     rows: list[MetricsRow] = []
+    failures: list[Failure] = []
     ignored: set[int] = set()
-    for case in progress(pairs):
+    for case in progress(list(referenced)):
         try:
-            case_rows, case_labels = _evaluate_case(case, predicted[case], referenced[case], classes)
+            predicted_path = one_file(predicted, case, predictions, _STAGE)
+            reference_path = one_file(referenced, case, references, _STAGE)
+            case_rows, case_labels = _evaluate_case(case, predicted_path, reference_path, classes)
         except (ValueError, OSError) as error:
             failures.append(Failure(case, " ".join(str(error).split())))
         else:
             rows.extend(case_rows)
             ignored |= case_labels - classes.keys() - {0}
-    failures.sort(key=lambda failure: failure.case)
-    evaluation = Evaluation(len(pairs), tuple(rows), tuple(failures), unmatched, tuple(sorted(ignored)))
+    evaluation = Evaluation(n_pairs, tuple(rows), tuple(failures), unmatched, tuple(sorted(ignored)))
     _log(evaluation)
-    if pairs:
+    if n_pairs:
         output.parent.mkdir(parents=True, exist_ok=True)
         _write_summary(summary_path(output), evaluation)
         write_metrics(output, rows)
@@ -131,17 +131,10 @@ def _require_classes(classes: Mapping[int, str]) -> None:
         raise ValueError(f"classes: expected labels from 1 with different names, received {dict(classes)}")
 
 
-def _missing_prediction(predictions: Path, case: str) -> Failure:
-    expected = f"a prediction {case}_seg.nii.gz or {case}.nii.gz"
-    return Failure(case, str(InputError(predictions, _STAGE, expected, "none")))
-
-
 def _evaluate_case(
-    case: str, predicted_paths: list[Path], reference_paths: list[Path], classes: Mapping[int, str]
+    case: str, predicted_path: Path, reference_path: Path, classes: Mapping[int, str]
 ) -> tuple[list[MetricsRow], set[int]]:
-    predicted_path = only_file(predicted_paths, _STAGE)
-    reference = read_label_map(only_file(reference_paths, _STAGE))
-    predicted = read_label_map(predicted_path)
+    predicted, reference = read_label_map(predicted_path), read_label_map(reference_path)
     require_same_grid(predicted_path, predicted, reference, _STAGE)
     spacing_mm = voxel_spacing_mm(reference.affine)
     rows = []
@@ -154,11 +147,10 @@ def _evaluate_case(
 
 def _write_summary(path: Path, evaluation: Evaluation) -> None:
     classes = evaluation.classes
-    means = ("sample_dice", "voxel_dice", "hausdorff_mm", "hausdorff95_mm")
     content = {
         "n_cases": len({row.case for row in evaluation.rows}),
         "classes": [asdict(item) for item in classes],
-        "average": {name: mean(getattr(item, name) for item in classes) for name in means},
+        "average": average(classes),
         "failures": [asdict(failure) for failure in evaluation.failures],
         "predictions_without_reference": evaluation.predictions_without_reference,
         "ignored_labels": evaluation.ignored_labels,

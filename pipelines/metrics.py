@@ -79,9 +79,9 @@ def structure_metrics(
             f"structure metrics: expected reference and spacing of the grid {predicted.shape}, "
             f"received {reference.shape} and {len(spacing_mm)} spacings"
         )
-    voxel_ml = math.prod(spacing_mm) / 1000
+    voxel_mm3 = math.prod(spacing_mm)
     n_predicted, n_reference = int(predicted.sum()), int(reference.sum())
-    volumes_ml = (n_predicted * voxel_ml, n_reference * voxel_ml)
+    volumes_ml = (n_predicted * voxel_mm3 / 1000, n_reference * voxel_mm3 / 1000)
     if n_predicted == 0 and n_reference == 0:
         return StructureMetrics(None, None, None, *volumes_ml)
     if n_predicted == 0 or n_reference == 0:

@@ -122,6 +122,16 @@ def summarise(rows: Iterable[MetricsRow]) -> list[ClassSummary]:
     return [_summarise_class(*key, classes[key]) for key in sorted(classes)]
 
 
+def average(classes: Sequence[ClassSummary]) -> dict[str, float | None]:
+    """Average Dice and distances over the classes, each class counting the same.
+
+    Args:
+        classes: as `summarise` returns them; one without a value is left out.
+    """
+    names = ("sample_dice", "voxel_dice", "hausdorff_mm", "hausdorff95_mm")
+    return {name: mean(getattr(item, name) for item in classes) for name in names}
+
+
 def mean(values: Iterable[float | None]) -> float | None:
     """Average the finite values, or return None where there is none.
 

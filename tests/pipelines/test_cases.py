@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kseg.pipelines.cases import companion, find_segmentations, find_volumes, only_file, require_same_grid
+from kseg.pipelines.cases import companion, find_segmentations, find_volumes, one_file, require_same_grid
 from kseg.transforms.errors import InputError
 from kseg.transforms.nifti import NiftiVolume
 
@@ -59,11 +59,15 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
 
 def test_two_files_of_one_name_are_ambiguous(tmp_path: Path) -> None:
     touch(tmp_path, "a.nii", "a.nii.gz")
+    found = find_volumes(tmp_path)
+    message = r"a: evaluate: expected one NIfTI file of this case, received a\.nii, a\.nii\.gz$"
+    with pytest.raises(InputError, match=message):
+        one_file(found, "a", tmp_path, "evaluate")
     with pytest.raises(
-        InputError, match=r"evaluate: expected one file of this name, received a\.nii, a\.nii\.gz$"
+        InputError, match=r"site/b: report: expected one NIfTI file of this case, received none$"
     ):
-        only_file(find_volumes(tmp_path)["a"], "evaluate")
-    assert only_file([tmp_path / "a.nii"], "evaluate") == tmp_path / "a.nii"
+        one_file(found, "site/b", tmp_path, "report")
+    assert one_file({"a": [tmp_path / "a.nii"]}, "a", tmp_path, "evaluate") == tmp_path / "a.nii"
 
 
 def test_grids_agree_to_a_thousandth() -> None:

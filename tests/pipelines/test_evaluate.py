@@ -118,12 +118,13 @@ def test_a_case_that_fails_does_not_stop_the_others(folders: tuple[Path, Path, P
         "evaluate: expected the same affine to 0.001, received a difference of 7.5"
     )
     assert reasons["no_prediction"] == (
-        f"{predictions}: evaluate: expected a prediction no_prediction_seg.nii.gz or no_prediction.nii.gz, "
-        "received none"
+        f"{predictions / 'no_prediction'}: evaluate: expected one NIfTI file of this case, received none"
     )
     assert "expected voxel axes at right angles" in reasons["sheared"]
     assert "expected grid (x, y, slice) (12, 8, 10), received (12, 8, 9)" in reasons["short"]
-    assert "expected one file of this name, received twice_seg.nii, twice_seg.nii.gz" in reasons["twice"]
+    assert (
+        "expected one NIfTI file of this case, received twice_seg.nii, twice_seg.nii.gz" in reasons["twice"]
+    )
     assert json.loads(summary_path(output).read_text())["failures"] == [
         {"case": case, "reason": reason} for case, reason in reasons.items()
     ]
@@ -156,7 +157,7 @@ def test_failures_are_logged_one_line_each(
     save(references, "a.nii.gz", head())
     evaluate(predictions, references, output)
     assert caplog.messages == [
-        f"a: {predictions}: evaluate: expected a prediction a_seg.nii.gz or a.nii.gz, received none"
+        f"a: {predictions / 'a'}: evaluate: expected one NIfTI file of this case, received none"
     ]
 
 
@@ -180,7 +181,7 @@ def test_classes_are_an_argument(folders: tuple[Path, Path, Path]) -> None:
     assert evaluation.ignored_labels == (2,)
 
 
-def test_progress_sees_every_pair(folders: tuple[Path, Path, Path]) -> None:
+def test_progress_sees_every_reference(folders: tuple[Path, Path, Path]) -> None:
     predictions, references, output = folders
     for case in ("a", "b"):
         save(predictions, f"{case}_seg.nii.gz", head())
