@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from kseg.transforms.atomic import atomic_path
 from kseg.transforms.errors import InputError
 

@@ -1,0 +1,142 @@
+"""The part of an ISMRMRD header that places k-space samples on a grid.
+
+Only the geometry of the first encoding is read and written; subject and study information is never touched.
+In this tree readout runs along y and phase encoding along x, as in fastMRI; the header calls them x and y.
+"""
+
+import math
+import os
+import xml.etree.ElementTree as ElementTree
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from ismrmrd import xsd
+
+from kseg.transforms.errors import InputError
+
+LARGEST = 65535
+NAMESPACE = {"m": "http://www.ismrm.org/ISMRMRD"}
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """Extent of the acquired k-space.
+
+    Attributes:
+        matrix: samples along (readout, phase encoding, slice encoding); the last is 1 for a stack of slices.
+        fov_mm: field of view along the same directions; the last is the slice thickness of a stack of slices.
+        centre_line: index of the phase-encoding line at the centre of k-space.
+        trajectory: `cartesian`, `radial`, ...
+    """
+
+    matrix: tuple[int, int, int]
+    fov_mm: tuple[float, float, float]
+    centre_line: int
+    trajectory: str = "cartesian"
+
+    def affine(self, n_slices: int) -> npt.NDArray[np.float64]:
+        """Affine of a stack of slices, (x, y, slice) indices to millimetres.
+
+        The header tells sizes but no directions: axes are taken as right, anterior, superior and the middle
+        voxel as the origin. The grid is that of the encoded space, so an oversampled readout stays so.
+
+        Args:
+            n_slices: length of the stack.
+
+        Example:
+            >>> Encoding((640, 320, 1), (320.0, 160.0, 4.5), 160).affine(15)
+            array([[   0.5,    0. ,    0. ,  -80. ],
+                   [   0. ,    0.5,    0. , -160. ],
+                   [   0. ,    0. ,    4.5,  -31.5],
+                   [   0. ,    0. ,    0. ,    1. ]])
+        """
+        readout, phase, slice_ = (fov / n for fov, n in zip(self.fov_mm, self.matrix, strict=True))
+        spacing = np.array([phase, readout, slice_])
+        affine = np.diag([*spacing, 1.0])
+        affine[:3, 3] = -spacing * (np.array([self.matrix[1], self.matrix[0], n_slices]) // 2)
+        return affine
+
+
+def header_xml(shape: tuple[int, int, int, int], spacing_mm: tuple[float, float, float]) -> str:
+    """Header of a fully encoded Cartesian stack of slices, as fastMRI's and ISMRMRD's readers expect it.
+
+    Args:
+        shape: of the k-space (slice, coil, y, x).
+        spacing_mm: voxel size along (x, y, slice).
+
+    Example:
+        >>> read_encoding(header_xml((15, 4, 640, 320), (0.5, 0.5, 4.5)), "scan.h5", "read k-space")
+        Encoding(matrix=(640, 320, 1), fov_mm=(320.0, 160.0, 4.5), centre_line=160, trajectory='cartesian')
+    """
+    n_slices, n_coils, n_y, n_x = shape
+    # The serializer spells NumPy's numbers in a way that no reader knows.
+    x_mm, y_mm, slice_mm = map(float, spacing_mm)
+    space = xsd.encodingSpaceType(
+        matrixSize=xsd.matrixSizeType(x=n_y, y=n_x, z=1),
+        fieldOfView_mm=xsd.fieldOfViewMm(x=n_y * y_mm, y=n_x * x_mm, z=slice_mm),
+    )
+    limits = xsd.encodingLimitsType(
+        kspace_encoding_step_0=xsd.limitType(minimum=0, maximum=n_y - 1, center=n_y // 2),
+        kspace_encoding_step_1=xsd.limitType(minimum=0, maximum=n_x - 1, center=n_x // 2),
+        kspace_encoding_step_2=xsd.limitType(minimum=0, maximum=0, center=0),
+        slice=xsd.limitType(minimum=0, maximum=n_slices - 1, center=n_slices // 2),
+    )
+    encoding = xsd.encodingType(
+        encodedSpace=space,
+        reconSpace=space,
+        encodingLimits=limits,
+        trajectory=xsd.trajectoryType.CARTESIAN,
+    )
+    # The schema demands a resonance frequency; 0 says that it is not known.
+    header = xsd.ismrmrdHeader(
+        acquisitionSystemInformation=xsd.acquisitionSystemInformationType(receiverChannels=n_coils),
+        experimentalConditions=xsd.experimentalConditionsType(H1resonanceFrequency_Hz=0),
+        encoding=[encoding],
+    )
+    xml: str = xsd.ToXML(header)
+    return xml
+
+
+def read_encoding(xml: object, path: str | os.PathLike[str], stage: str) -> Encoding:
+    """Read the geometry of the first encoding.
+
+    Args:
+        xml: an ISMRMRD header.
+        path: the file it comes from, for the message.
+        stage: the step that reads it, for the message.
+
+    Raises:
+        InputError: not XML, or matrix or field of view is missing or not positive.
+    """
+    if not isinstance(xml, (str, bytes)):
+        raise InputError(path, stage, "an XML ISMRMRD header", type(xml).__name__)
+    try:
+        root = ElementTree.fromstring(xml)
+    except ElementTree.ParseError as error:
+        raise InputError(path, stage, "an XML ISMRMRD header", str(error)) from error
+
+    def text(name: str) -> str | None:
+        tags = ["encoding", *name.split("/")]
+        return root.findtext("/".join(f"m:{tag}" for tag in tags), None, NAMESPACE)
+
+    def number(name: str, kind: type[int] | type[float], least: float) -> float:
+        found = text(name)
+        try:
+            value = kind(found or "")
+        except ValueError:
+            value = math.nan
+        if not least <= value <= LARGEST:
+            expected = f"{name} in the ISMRMRD header, a number {least:g}..{LARGEST}"
+            raise InputError(path, stage, expected, repr(found) if found else "none")
+        return value
+
+    matrix = [int(number(f"encodedSpace/matrixSize/{axis}", int, 1)) for axis in "xyz"]
+    fov = [number(f"encodedSpace/fieldOfView_mm/{axis}", float, 1e-3) for axis in "xyz"]
+    centre = "encodingLimits/kspace_encoding_step_1/center"
+    return Encoding(
+        matrix=(matrix[0], matrix[1], matrix[2]),
+        fov_mm=(fov[0], fov[1], fov[2]),
+        centre_line=matrix[1] // 2 if text(centre) is None else int(number(centre, int, 0)),
+        trajectory=text("trajectory") or "cartesian",
+    )
