@@ -66,7 +66,8 @@ def root_sum_of_squares(coil_images: Tensor) -> Tensor:
         >>> root_sum_of_squares(torch.tensor([3.0, 4j])[:, None, None])
         tensor([[5.]])
     """
-    return torch.linalg.vector_norm(coil_images, dim=-3)
+    magnitude: Tensor = torch.linalg.vector_norm(coil_images, dim=-3)
+    return magnitude
 
 
 def _check_grids(name: str, image: Tensor, maps: Tensor) -> None:
