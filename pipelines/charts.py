@@ -19,6 +19,7 @@ _PANELS: tuple[tuple[str, Callable[[StructureMetrics], float | None]], ...] = (
     ("Hausdorff distance, maximum (mm)", lambda metrics: metrics.hausdorff_mm),
 )
 _HALF_SPREAD = 0.18
+_MOST_LEVEL_NAMES = 4
 _INK = "#1c2330"
 
 
@@ -45,10 +46,10 @@ def box_plots(rows: Sequence[MetricsRow]) -> bytes:
                     number for number in map(value, metrics) if number is not None and isfinite(number)
                 ]
                 _draw_class(axes, place, numbers, class_colours(classes)[class_id])
-            axes.set_xlim(-0.6, len(classes) - 0.4)
-            axes.set_xticks(range(len(classes)), _names(rows, infinite=title != "Dice"), parse_math=False)
+            _frame(axes, _names(rows, infinite=title != "Dice"))
+            low, high = axes.get_ylim()
+            axes.set_ylim((min(low, 0.9), 1.0) if title == "Dice" else (0.0, max(high, 1.0)))
             axes.set_title(title, fontsize=10, loc="left")
-            axes.spines[["top", "right"]].set_visible(False)
         buffer = BytesIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     return buffer.getvalue()
@@ -70,7 +71,18 @@ def _draw_class(axes: Axes, place: int, numbers: list[float], colour: str) -> No
     )
     # A fixed pattern keeps the points apart: a report has no chance in it.
     spread = place + _HALF_SPREAD * np.sin(2.4 * np.arange(len(numbers)))
-    axes.scatter(spread, sorted(numbers), s=18, color=colour, edgecolors=_INK, linewidths=0.4, zorder=3)
+    points = axes.scatter(
+        spread, sorted(numbers), s=18, color=colour, edgecolors=_INK, linewidths=0.4, zorder=3
+    )
+    points.set_clip_on(False)
+
+
+def _frame(axes: Axes, names: list[str]) -> None:
+    axes.set_xlim(-0.6, len(names) - 0.4)
+    axes.set_xticks(range(len(names)), names, parse_math=False)
+    if len(names) > _MOST_LEVEL_NAMES:
+        axes.tick_params(axis="x", labelrotation=90)
+    axes.spines[["top", "right"]].set_visible(False)
 
 
 def _names(rows: Sequence[MetricsRow], infinite: bool) -> list[str]:

@@ -55,6 +55,18 @@ def test_panels_are_titled_with_their_unit() -> None:
     )
 
 
+@pytest.mark.parametrize("metrics", [StructureMetrics(1.0, 0.0, 0.0, 1.0, 1.0), FOUND])
+def test_no_axis_shows_values_that_cannot_be(metrics: StructureMetrics) -> None:
+    words = texts(box_plots(rows(metrics)))
+    title = words.index("Dice")
+    dice, distances = (
+        [float(word) for word in part if word[-1:].isdigit()] for part in (words[:title], words[title:])
+    )
+    # A minus sign would stop float: the charts write U+2212.
+    assert 0.5 < min(dice) < max(dice) == 1.0
+    assert min(distances) == 0.0
+
+
 def test_a_class_without_a_value_keeps_its_place() -> None:
     svg = box_plots([*rows(ABSENT), MetricsRow("a", 3, "WM", FOUND)])
     assert n_points(svg) == 3
