@@ -5,6 +5,9 @@ import math
 import torch
 from torch import Tensor
 
+_RADIUS = 1.5
+"""Of the ring of coils, in half fields of view: beyond the corners, where its phase is undefined."""
+
 
 def coil_maps(n_coils: int, shape: tuple[int, int], generator: torch.Generator) -> Tensor:
     """Simulate the sensitivities of a ring of receive coils around an axial slice.
@@ -38,8 +41,8 @@ def coil_maps(n_coils: int, shape: tuple[int, int], generator: torch.Generator) 
     if n_coils == 1:
         return torch.polar(torch.ones(shape), shared_phase)[None, None]
     angles = 2 * math.pi * (torch.arange(n_coils) + torch.rand(1, generator=generator)) / n_coils
-    from_y = y - 1.4 * torch.sin(angles)[:, None, None]
-    from_x = x - 1.4 * torch.cos(angles)[:, None, None]
+    from_y = y - _RADIUS * torch.sin(angles)[:, None, None]
+    from_x = x - _RADIUS * torch.cos(angles)[:, None, None]
     magnitude = (1 + from_y**2 + from_x**2) ** -1.5
     magnitude = magnitude / torch.linalg.vector_norm(magnitude, dim=0)
     phase = torch.atan2(from_y, from_x) + shared_phase
@@ -48,6 +51,7 @@ def coil_maps(n_coils: int, shape: tuple[int, int], generator: torch.Generator) 
 
 def _smooth_phase(y: Tensor, x: Tensor, generator: torch.Generator) -> Tensor:
     constant, *coefficients = torch.randn(6, generator=generator).tolist()
-    terms = (y, x, x * y, x**2, y**2)
-    phase = sum((0.5 * c * term for c, term in zip(coefficients, terms, strict=True)), torch.zeros(y.numel(), x.numel()))
-    return phase + math.pi * constant
+    phase = torch.full((y.numel(), x.numel()), math.pi * constant)
+    for coefficient, term in zip(coefficients, (y, x, x * y, x**2, y**2), strict=True):
+        phase += 0.5 * coefficient * term
+    return phase

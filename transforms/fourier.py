@@ -22,7 +22,8 @@ def fft2c(image: Tensor) -> Tensor:
         True
     """
     phase = _centring_phases(image, 1.0)
-    return torch.fft.fft2(image * phase, dim=(-2, -1), norm="ortho").mul_(phase)
+    kspace: Tensor = torch.fft.fft2(image * phase, dim=(-2, -1), norm="ortho")
+    return kspace.mul_(phase)
 
 
 def ifft2c(kspace: Tensor) -> Tensor:
@@ -40,7 +41,8 @@ def ifft2c(kspace: Tensor) -> Tensor:
         True
     """
     phase = _centring_phases(kspace, -1.0)
-    return torch.fft.ifft2(kspace * phase, dim=(-2, -1), norm="ortho").mul_(phase)
+    image: Tensor = torch.fft.ifft2(kspace * phase, dim=(-2, -1), norm="ortho")
+    return image.mul_(phase)
 
 
 def centring_angle(n: int, device: torch.device) -> Tensor:

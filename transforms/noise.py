@@ -1,15 +1,15 @@
 """White noise of a receiver, always expressed as one number."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
 from kseg.transforms.sequences import PulseSequence
-from kseg.transforms.tissues import Tissue
+from kseg.transforms.tissues import Tissue, tissue_list
 
 NoiseReference = Literal["csf", "gm", "wm", "image_max", "rms", "absolute"]
-"""What a noise level is relative to: a tissue's signal, the largest or root-mean-square magnitude, or nothing."""
+"""What a noise level refers to: a tissue's signal, the largest or root-mean-square magnitude, or nothing."""
 
 
 def noise_sigma(
@@ -34,7 +34,8 @@ def noise_sigma(
         image: noise-free image, for `image_max` and `rms`.
 
     Raises:
-        ValueError: a negative level, or no image where the reference needs one.
+        ValueError: a negative level, an unknown reference, a tissue that the table does not have, or no image
+            where the reference needs one.
 
     Example:
         >>> from kseg.transforms.sequences import SpinEcho
@@ -42,12 +43,15 @@ def noise_sigma(
         >>> round(noise_sigma(0.1, "csf", sequence=SpinEcho(te=0.08), tissues=water), 5)
         0.03679
     """
-    if level < 0:
+    if not level >= 0:
         raise ValueError(f"noise level: expected 0 or more, received {level}")
+    if reference not in get_args(NoiseReference):
+        known = ", ".join(get_args(NoiseReference))
+        raise ValueError(f"noise level: expected a reference out of {known}, received {reference!r}")
     if reference == "absolute":
         return level
     if reference in ("csf", "gm", "wm"):
-        return level * float(sequence.signal([tissues[reference]]).abs())
+        return level * float(sequence.signal(tissue_list(tissues, [reference])).abs())
     if image is None:
         raise ValueError(f"noise level: expected an image for the reference {reference!r}, received none")
     magnitude = image.abs()
@@ -66,9 +70,10 @@ def add_noise(kspace: Tensor, sigma: float, generator: torch.Generator) -> Tenso
         Noisy k-space of the same shape.
 
     Example:
-        >>> noisy = add_noise(torch.zeros(100_000, dtype=torch.complex64), 2.0, torch.Generator().manual_seed(0))
+        >>> generator = torch.Generator().manual_seed(0)
+        >>> noisy = add_noise(torch.zeros(100_000, dtype=torch.complex64), 2.0, generator)
         >>> round(float(noisy.real.std()), 1), round(float(noisy.imag.std()), 1)
         (2.0, 2.0)
     """
-    noise = torch.randn(*kspace.shape, 2, generator=generator)
-    return kspace + sigma * torch.view_as_complex(noise)
+    noise = torch.randn(*kspace.shape, 2, generator=generator).mul_(sigma)
+    return torch.view_as_complex(noise) + kspace

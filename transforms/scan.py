@@ -11,12 +11,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from kseg.transforms.coils import expand
-from kseg.transforms.fourier import fft2c
+from kseg.transforms.fourier import centring_angle
+from kseg.transforms.separation import OffResonance, separate_decay
 from kseg.transforms.sequences import PulseSequence
 from kseg.transforms.tissues import Tissue
 
-_RANK_TOLERANCE = 1e-6
+_BLOCK = 2**17
+"""Voxels of all coils that are encoded at once: few enough to stay in the cache of a core."""
 
 
 @dataclass(frozen=True)
@@ -25,9 +26,16 @@ class Readout:
 
     Attributes:
         bandwidth: full receiver bandwidth over the field of view, hertz; one sample takes 1 / bandwidth.
+
+    Raises:
+        ValueError: a bandwidth that is not positive.
     """
 
     bandwidth: float = 80e3
+
+    def __post_init__(self) -> None:
+        if not self.bandwidth > 0:
+            raise ValueError(f"readout: expected a bandwidth above 0 Hz, received {self.bandwidth}")
 
     def times(self, n_samples: int) -> Tensor:
         """Sampling times relative to the echo, seconds, float64, shape `(y,)`; the k-space centre is at 0."""
@@ -46,9 +54,10 @@ def scan_kspace(
 ) -> Tensor:
     """Scan a phantom.
 
-    S_j(ky, kx) = sum_r s_j(r) sum_T f_T(r) M_T(r) d_T(t) exp(-i 2 pi (k r + B0(r) t')), t the time of sample ky
-    relative to the echo. A spin echo decays as d = exp(-t/T2 - |t|/T2'), a gradient echo as exp(-t/T2*); chemical
-    shift turns the phase of its tissue. t' = t where the sequence refocuses static fields, else t + TE.
+    S_j(ky, kx) = sum_r s_j(r) sum_T f_T(r) M_T(r) d_T(t) exp(-i 2 pi (k r + B0(r) t')), t the time of sample
+    ky relative to the echo. A spin echo decays as d = exp(-t/T2 - |t|/T2'), a gradient echo as exp(-t/T2*);
+    chemical shift turns the phase of its tissue. t' = t where the sequence refocuses static fields, else
+    t + TE.
 
     Args:
         fractions: share of each tissue, `(tissue, slice, y, x)`.
@@ -68,19 +77,26 @@ def scan_kspace(
     Reference:
         Conventions docs/conventions.md; the signal model is that of a crushed and spoiled steady state.
     """
-    _check(fractions, tissues, maps, readout, b0, b1)
-    n_y = fractions.shape[-2]
-    decay = torch.ones(len(tissues), n_y, dtype=torch.complex128)
-    if readout is not None:
-        decay = readout_decay(tissues, sequence, readout.times(n_y))
-    coefficients, curves = _separate(decay)
-    images = _mix(fractions, sequence.signal(tissues, 1.0 if b1 is None else b1), coefficients)
-    coil_images = expand(images, maps.movedim(0, 1))
-    if b0 is None:
-        return _read_on_resonance(coil_images, curves)
-    assert readout is not None
-    times = readout.times(n_y) + (0.0 if sequence.refocused else sequence.te)
-    return _read_off_resonance(coil_images, curves, b0, times)
+    check_scan(fractions, tissues, maps, readout, b0, b1)
+    n_slices, n_y, n_x = fractions.shape[1:]
+    signal = sequence.signal(tissues)
+    times = torch.zeros(n_y, dtype=torch.float64) if readout is None else readout.times(n_y)
+    coefficients, courses = separate_decay(readout_decay(tissues, sequence, times), signal)
+    field = None if b0 is None else OffResonance(b0, times, 0.0 if sequence.refocused else sequence.te)
+    if field is not None:
+        courses = (field.courses[:, None] * courses).flatten(0, 1)
+    courses, sensitivities, centring_x = _centred(courses, maps.movedim(0, 1))
+    kspace = torch.empty(n_slices, len(maps), n_y, n_x, dtype=torch.complex64)
+    step = max(1, _BLOCK // kspace[0].numel())
+    for start in range(0, n_slices, step):
+        block = slice(start, start + step)
+        emitted = signal if b1 is None else sequence.signal(tissues, b1[block])
+        images = _mix(fractions[:, block], emitted, coefficients)
+        receive = sensitivities[block] if len(sensitivities) > 1 else sensitivities
+        if field is not None:
+            images, receive = field.modulate(images, receive, block)
+        kspace[block] = _encode(images, courses, receive).mul_(centring_x)
+    return kspace
 
 
 def readout_decay(tissues: Sequence[Tissue], sequence: PulseSequence, times: Tensor) -> Tensor:
@@ -98,21 +114,18 @@ def readout_decay(tissues: Sequence[Tissue], sequence: PulseSequence, times: Ten
         >>> gm = Tissue(pd=0.86, t1=0.833, t2=0.08, t2_star=0.04, off_resonance=0.0)
         >>> from kseg.transforms.sequences import SpinEcho
         >>> readout_decay([gm], SpinEcho(), torch.tensor([-0.08, 0.0, 0.08])).real.log().round()
-        tensor([[ 0.,  0., -2.]])
+        tensor([[ 0.,  0., -2.]], dtype=torch.float64)
     """
-    rows = []
-    for tissue in tissues:
-        if sequence.refocused:
-            rate = times / tissue.t2 + times.abs() * tissue.dephasing_rate
-            phase_time = times
-        else:
-            rate = times / tissue.t2_star
-            phase_time = times + sequence.te
-        rows.append(torch.polar(torch.exp(-rate), -2 * math.pi * tissue.off_resonance * phase_time))
-    return torch.stack(rows)
+    t2, t2_star, shift, dephasing = torch.tensor(
+        [(tissue.t2, tissue.t2_star, tissue.off_resonance, tissue.dephasing_rate) for tissue in tissues],
+        dtype=torch.float64,
+    ).T[:, :, None]
+    if sequence.refocused:
+        return torch.polar(torch.exp(-times / t2 - times.abs() * dephasing), -2 * math.pi * shift * times)
+    return torch.polar(torch.exp(-times / t2_star), -2 * math.pi * shift * (times + sequence.te))
 
 
-def _check(
+def check_scan(
     fractions: Tensor,
     tissues: Sequence[Tissue],
     maps: Tensor,
@@ -120,6 +133,11 @@ def _check(
     b0: Tensor | None,
     b1: Tensor | None,
 ) -> None:
+    """Check that the inputs of a scan, see `scan_kspace`, fit together.
+
+    Raises:
+        ValueError: counts or grids that disagree, or an off-resonance map without a readout.
+    """
     if fractions.ndim != 4 or len(fractions) != len(tissues):
         raise ValueError(
             f"scan: expected fractions (tissue, slice, y, x) of {len(tissues)} tissues, "
@@ -127,7 +145,9 @@ def _check(
         )
     grid = tuple(fractions.shape[1:])
     if maps.ndim != 4 or maps.shape[1] not in (1, grid[0]) or tuple(maps.shape[2:]) != grid[1:]:
-        raise ValueError(f"scan: expected maps (coil, 1 or {grid[0]}, {grid[1]}, {grid[2]}), received {tuple(maps.shape)}")
+        raise ValueError(
+            f"scan: expected maps (coil, 1 or {grid[0]}, {grid[1]}, {grid[2]}), received {tuple(maps.shape)}"
+        )
     for name, field in (("b0", b0), ("b1", b1)):
         if field is not None and tuple(field.shape) != grid:
             raise ValueError(f"scan: expected {name} (slice, y, x) = {grid}, received {tuple(field.shape)}")
@@ -135,46 +155,38 @@ def _check(
         raise ValueError("scan: expected a readout with an off-resonance map, received none")
 
 
-def _separate(decay: Tensor) -> tuple[Tensor, Tensor]:
-    """Write decay (tissue, y) as real coefficients (tissue, rank) times complex curves (rank, y).
-
-    Decays of different tissues are nearly the same smooth curve, so a few terms are exact to float32; images
-    per term replace images per tissue. Real coefficients keep the mixed images real.
-    """
-    left, singular, right = torch.linalg.svd(torch.view_as_real(decay).flatten(1), full_matrices=False)
-    rank = max(1, int((singular > _RANK_TOLERANCE * singular[0]).sum()))
-    curves = torch.view_as_complex(right[:rank].reshape(rank, -1, 2).contiguous())
-    return (left[:, :rank] * singular[:rank]).float(), curves.to(torch.complex64)
-
-
 def _mix(fractions: Tensor, signal: Tensor, coefficients: Tensor) -> Tensor:
+    """Images `(term, slice, y, x)`: signals of the tissues, mixed with the coefficients of every term."""
     if signal.ndim == 1:
-        weights = (signal[:, None] * coefficients).T
-        return (weights @ fractions.flatten(1)).unflatten(1, fractions.shape[1:])
-    return torch.tensordot(coefficients.T, fractions * signal, dims=1)
+        images = (coefficients * signal) @ fractions.flatten(1)
+    else:
+        images = coefficients @ (fractions * signal).flatten(1)
+    return images.view(-1, *fractions.shape[1:])
 
 
-def _read_on_resonance(coil_images: Tensor, curves: Tensor) -> Tensor:
-    """k-space of images (rank, slice, coil, y, x) whose term r is weighted by curve r along ky."""
-    if len(curves) == 1 and bool((curves == curves[0, 0]).all()):
-        return fft2c(coil_images[0] * curves[0, 0])
-    along_y = _fft1c(coil_images, -2)
-    return _fft1c((along_y * curves[:, None, None, :, None]).sum(0), -1)
+def _centred(courses: Tensor, maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Put the phases that centre the transform, and its norm, where data are multiplied anyway.
+
+    Returns:
+        Courses `(term, y, 1)`, sensitivities `(slice, coil, y, x)` and what is left to multiply, `(x,)`;
+        complex64.
+    """
+    n_y, n_x = maps.shape[-2:]
+    along_y, along_x = (
+        torch.polar(torch.ones(n, dtype=torch.float64), centring_angle(n, maps.device)) for n in (n_y, n_x)
+    )
+    courses = (courses * along_y / math.sqrt(n_y * n_x))[..., None].to(torch.complex64)
+    along_x = along_x.to(torch.complex64)
+    return courses, maps * (along_y[:, None].to(torch.complex64) * along_x), along_x
 
 
-def _fft1c(values: Tensor, axis: int) -> Tensor:
-    shifted = torch.fft.ifftshift(values, dim=axis)
-    return torch.fft.fftshift(torch.fft.fft(shifted, dim=axis, norm="ortho"), dim=axis)
-
-
-def _read_off_resonance(coil_images: Tensor, curves: Tensor, b0: Tensor, times: Tensor) -> Tensor:
-    """Exact sum over y for every sample of the readout, each with its own off-resonance phase."""
-    n_y = coil_images.shape[-2]
-    y = (torch.arange(n_y, dtype=torch.float64) - n_y // 2)[:, None] / n_y
-    lines = []
-    for sample, time in enumerate(times.tolist()):
-        cycles = b0.double() * time + y * (sample - n_y // 2)
-        phase = torch.polar(torch.ones_like(cycles), -2 * math.pi * cycles).to(torch.complex64)
-        weighted = torch.tensordot(curves[:, sample], coil_images, dims=1)
-        lines.append((weighted * phase[:, None]).sum(-2))
-    return _fft1c(torch.stack(lines, dim=-2) / math.sqrt(n_y), -1)
+def _encode(images: Tensor, courses: Tensor, maps: Tensor) -> Tensor:
+    """k-space of images `(term, slice, y, x)`, each weighted by its course along ky."""
+    along_y: Tensor = torch.fft.fft(images[0][:, None] * maps, dim=-2)
+    weighted = along_y.mul_(courses[0])
+    # One term at a time: what one needs stays in the cache, and its transform along y needs no copy.
+    for image, course in zip(images[1:], courses[1:], strict=True):
+        along_y = torch.fft.fft(image[:, None] * maps, dim=-2)
+        weighted.addcmul_(along_y, course)
+    kspace: Tensor = torch.fft.fft(weighted, dim=-1)
+    return kspace

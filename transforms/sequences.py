@@ -209,7 +209,9 @@ def _jittered(sequence: _Timed, generator: torch.Generator, relative: float) -> 
 
 def _check_times(te: float, tr: float) -> None:
     if not 0 < te < tr:
-        raise ValueError(f"sequence times in seconds: expected 0 < te < tr (after ti), received te {te}, tr {tr}")
+        raise ValueError(
+            f"sequence times in seconds: expected 0 < te < tr (after ti), received te {te}, tr {tr}"
+        )
 
 
 def _column(values: Sequence[float], b1: Tensor) -> Tensor:

@@ -32,7 +32,7 @@ class Tissue:
     off_resonance: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.pd < 0 or not 0 < self.t2_star <= self.t2 or self.t1 <= 0:
+        if not (self.pd >= 0 and self.t1 > 0 and 0 < self.t2_star <= self.t2):
             raise ValueError(f"tissue: expected pd >= 0, t1 > 0, 0 < t2_star <= t2, received {self}")
 
     @property
@@ -79,13 +79,16 @@ def tissue_list(tissues: dict[str, Tissue], names: Sequence[str]) -> list[Tissue
     """
     missing = [name for name in names if name not in tissues]
     if missing:
-        raise ValueError(f"tissue table: expected entries for {', '.join(names)}, received none for {', '.join(missing)}")
+        raise ValueError(
+            f"tissue table: expected entries for {', '.join(names)}, received none for {', '.join(missing)}"
+        )
     return [tissues[name] for name in names]
 
 
 def _tissue(path: Path, name: str, entry: Any) -> Tissue:
     known = {field.name for field in fields(Tissue)}
-    values = {key: value for key, value in entry.items() if key != "source"} if isinstance(entry, dict) else {}
+    values = dict(entry) if isinstance(entry, dict) else {}
+    values.pop("source", None)
     if not known - {"off_resonance"} <= set(values) <= known:
         raise InputError(path, _STAGE, f"tissue {name} with {', '.join(sorted(known))}", str(entry))
     try:
