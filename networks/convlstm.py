@@ -40,7 +40,9 @@ class ConvLSTMCell(nn.Module):
             zeros = torch.zeros_like(x[:, :1]).expand(-1, self.gates.out_channels // 4, -1, -1)
             state = (zeros, zeros)
         hidden, cell = state
-        input_gate, forget_gate, output_gate, candidate = self.gates(torch.cat([x, hidden], dim=1)).chunk(4, dim=1)
+        input_gate, forget_gate, output_gate, candidate = self.gates(torch.cat([x, hidden], dim=1)).chunk(
+            4, dim=1
+        )
         cell = torch.sigmoid(forget_gate) * cell + torch.sigmoid(input_gate) * torch.tanh(candidate)
         hidden = torch.sigmoid(output_gate) * torch.tanh(cell)
         return hidden, cell

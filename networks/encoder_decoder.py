@@ -28,7 +28,8 @@ class Encoder(nn.Module):
     def __init__(self, n_in: int, channels: tuple[int, ...]) -> None:
         super().__init__()
         self.levels = nn.ModuleList(
-            double_convolution(n_from, n_to) for n_from, n_to in zip((n_in, *channels), channels, strict=False)
+            double_convolution(n_from, n_to)
+            for n_from, n_to in zip((n_in, *channels), channels, strict=False)
         )
 
     def forward(self, x: Tensor) -> list[Tensor]:

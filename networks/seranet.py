@@ -110,7 +110,9 @@ class SERANet(nn.Module):
         self.segmenter = RecurrentUNet(2, n_classes, tuple(unet_channels))
         # A Joint model has no attention to train; a state dictionary without it says so.
         self.attention = (
-            AttentionReconstruction(n_classes, block, n_filters, consistency_weight) if n_recurrences else None
+            AttentionReconstruction(n_classes, block, n_filters, consistency_weight)
+            if n_recurrences
+            else None
         )
 
     def forward(self, x: Tensor, maps: Tensor | None = None) -> Tensor:
@@ -157,7 +159,9 @@ class SERANet(nn.Module):
         if maps is None and self.n_coils > 1:
             raise ValueError(f"SERANet: expected sensitivities of {self.n_coils} coils, received none")
         if maps is not None and maps.shape != x[:, :-1].shape:
-            raise ValueError(f"SERANet: expected sensitivities {list(x[:, :-1].shape)}, received {list(maps.shape)}")
+            raise ValueError(
+                f"SERANet: expected sensitivities {list(x[:, :-1].shape)}, received {list(maps.shape)}"
+            )
 
 
 def normalize_scan(x: Tensor, maps: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:

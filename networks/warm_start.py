@@ -75,7 +75,9 @@ def _load_exactly(module: nn.Module, state: dict[str, Tensor], path: PathLike) -
     own = module.state_dict()
     missing, left_over = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
     if missing or left_over:
-        received = f"{len(missing)} missing ({_some(missing)}), {len(left_over)} left over ({_some(left_over)})"
+        received = (
+            f"{len(missing)} missing ({_some(missing)}), {len(left_over)} left over ({_some(left_over)})"
+        )
         raise InputError(path, _STAGE, f"the {len(own)} tensors of {type(module).__name__}", received)
     for name, value in own.items():
         if state[name].shape != value.shape:

@@ -105,7 +105,9 @@ class ResumableTraining:
         path = self.folder / "resume.pt"
         if path.exists():
             if not self.resume:
-                raise InputError(path, "start training", "a folder without an earlier training", "one that can be resumed")
+                raise InputError(
+                    path, "start training", "a folder without an earlier training", "one that can be resumed"
+                )
             self._load(path, engine)
 
         def stop(_signal: int, _frame: FrameType | None) -> None:
@@ -122,7 +124,9 @@ class ResumableTraining:
             engine.state.epoch = saved["epoch"]
             self.best = saved["best"]
         except (RuntimeError, KeyError, ValueError, EOFError, OSError) as error:
-            raise InputError(path, "resume training", "a checkpoint of this configuration", str(error)) from error
+            raise InputError(
+                path, "resume training", "a checkpoint of this configuration", str(error)
+            ) from error
         engine.state.iteration = saved["epoch"] * (engine.state.epoch_length or 0)
         _logger.info("resumed after epoch %d from %s", saved["epoch"], path)
 
@@ -203,7 +207,9 @@ class EpochLog:
         rate = self.optimizer.param_groups[0]["lr"]
         loss = sum(self.losses) / len(self.losses)
         seconds = time.monotonic() - self.began
-        _logger.info("epoch %d: loss %.4f, %s %.4f, %.0f s", engine.state.epoch, loss, self.metric, metric, seconds)
+        _logger.info(
+            "epoch %d: loss %.4f, %s %.4f, %.0f s", engine.state.epoch, loss, self.metric, metric, seconds
+        )
         with self.path.open("a", encoding="utf-8") as file:
             if new:
                 file.write(f"epoch,loss,{self.metric},learning_rate,seconds\n")

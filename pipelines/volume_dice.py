@@ -32,7 +32,9 @@ class VolumeDice(Metric):
     @reinit__is_reduced
     def reset(self) -> None:
         """Forget all slices."""
-        self._counts: dict[str, Tensor] = defaultdict(lambda: torch.zeros(3, self.n_classes, dtype=torch.float64))
+        self._counts: dict[str, Tensor] = defaultdict(
+            lambda: torch.zeros(3, self.n_classes, dtype=torch.float64)
+        )
 
     @reinit__is_reduced
     def update(self, output: tuple[Tensor, Tensor, Sequence[str]]) -> None:

@@ -1,10 +1,10 @@
-"""Random heads and random scans, one slice at a time: the MONAI transforms that make training data on the fly.
+"""Random heads and random scans, slice by slice: the MONAI transforms that make training data on the fly.
 
 Both are MONAI random transforms: their state is set from outside, so that an item is the same in every worker.
 """
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -18,7 +18,7 @@ from kseg.transforms.noise import add_noise, noise_sigma
 from kseg.transforms.phantom import majority_labels
 from kseg.transforms.sampling import gaussian_lines, line_count
 from kseg.transforms.scan import Readout, scan_kspace
-from kseg.transforms.sequences import SpinEcho
+from kseg.transforms.sequences import GradientEcho, InversionRecovery, SpinEcho
 from kseg.transforms.slab import slab_fractions
 from kseg.transforms.tissues import Tissue, load_tissue_table, tissue_list
 
@@ -28,8 +28,9 @@ Item = Mapping[Hashable, Any]
 class RandHeadSliced(Randomizable, Transform):
     """Cut one slice from a head that is deformed anew each time.
 
-    Reads `head` (a `CrispHead`), `placed` (the acquisition grid on it) and `slice` (index on the grid); writes
-    `fractions` `(tissue, y, x)`, `tissues` (their names) and `label` `(1, y, x)`, uint8, the majority of the fractions.
+    Reads `head` (a `CrispHead`), `placed` (the acquisition grid on it) and `slice` (index on the grid);
+    writes `fractions` `(tissue, y, x)`, `tissues` (their names) and `label` `(1, y, x)`, uint8, the majority
+    of the fractions.
 
     Args:
         velocity_sd_mm: strength of the diffeomorphic deformation, see `DeformationStrength`; 0 for none.
@@ -68,47 +69,53 @@ class RandHeadSliced(Randomizable, Transform):
         return {**data, "fractions": fractions, "tissues": head.tissues, "label": label}
 
 
-class RandScanSliced(Randomizable, Transform):
-    """Scan one slice with a spin echo whose contrast, receive phase, noise and sampled lines vary.
+@dataclass(frozen=True)
+class RandLineCount:
+    """How many phase-encode lines are sampled: usually one share, sometimes another.
 
-    Reads `fractions` and `tissues`; writes `image`, the network's input `(3, y, x)`: real part, imaginary part
-    and mask of the noisy, under-sampled k-space.
-
-    Args:
-        te: mean echo time, seconds.
-        tr: mean repetition time, seconds.
-        time_jitter: largest relative change of TE and TR.
-        tissue_jitter: largest relative change of each tissue's density and relaxation times.
-        noise: range of the noise level, relative to the CSF signal.
-        fraction: usual share of sampled lines.
+    Attributes:
+        fraction: usual share.
         other_fractions: range of the share in the other cases.
         other_probability: how often a share is drawn from that range.
         n_center: central lines that are always sampled.
-        tissue_table: name or path of the tissue table.
+    """
+
+    fraction: float = 0.3
+    other_fractions: Sequence[float] = (0.25, 1.0)
+    other_probability: float = 0.2
+    n_center: int = 16
+
+
+class RandScanSliced(Randomizable, Transform):
+    """Scan one slice; contrast, receive phase, noise and sampled lines vary.
+
+    Reads `fractions` and `tissues`; writes `image`, the network's input `(3, y, x)`: real part, imaginary
+    part and mask of the noisy, under-sampled k-space.
+
+    Args:
+        sequence: pulse sequence with its mean times; a spin echo with TE 80 ms and TR 3 s if not given.
+        tissues: name or path of the tissue table.
+        time_jitter: largest relative change of TE and TR.
+        tissue_jitter: largest relative change of each tissue's density and relaxation times.
+        noise: range of the noise level, relative to the CSF signal.
+        lines: how many lines are sampled.
     """
 
     def __init__(
         self,
-        te: float = 0.08,
-        tr: float = 3.0,
+        sequence: SpinEcho | GradientEcho | InversionRecovery | None = None,
+        tissues: str = "1.5T",
         time_jitter: float = 0.05,
         tissue_jitter: float = 0.05,
         noise: Sequence[float] = (0.05, 0.15),
-        fraction: float = 0.3,
-        other_fractions: Sequence[float] = (0.25, 1.0),
-        other_probability: float = 0.2,
-        n_center: int = 16,
-        tissue_table: str = "1.5T",
+        lines: RandLineCount | None = None,
     ) -> None:
-        self.sequence = SpinEcho(te=te, tr=tr)
+        self.sequence = sequence or SpinEcho()
+        self.tissues = load_tissue_table(tissues)
         self.time_jitter = time_jitter
         self.tissue_jitter = tissue_jitter
         self.noise = noise
-        self.fraction = fraction
-        self.other_fractions = other_fractions
-        self.other_probability = other_probability
-        self.n_center = n_center
-        self.tissues = load_tissue_table(tissue_table)
+        self.lines = lines or RandLineCount()
 
     def __call__(self, data: Item) -> dict[Hashable, Any]:
         """Return the item with the scan added."""
@@ -121,10 +128,10 @@ class RandScanSliced(Randomizable, Transform):
         clean = scan_kspace(fractions[:, None], tissues, sequence, maps=maps, readout=Readout())[0]
         level = self.R.uniform(*self.noise)
         sigma = noise_sigma(level, "csf", sequence=sequence, tissues=self.tissues)
-        fraction = self.fraction
-        if self.R.rand() < self.other_probability:
-            fraction = self.R.uniform(*self.other_fractions)
-        mask = gaussian_lines(n_x, line_count(n_x, fraction), self.n_center, generator)
+        fraction = self.lines.fraction
+        if self.R.rand() < self.lines.other_probability:
+            fraction = self.R.uniform(*self.lines.other_fractions)
+        mask = gaussian_lines(n_x, line_count(n_x, fraction), self.lines.n_center, generator)
         return {**data, "image": network_input(add_noise(clean, sigma, generator)[None], mask)[0]}
 
     def _jittered(self, tissue: Tissue) -> Tissue:

@@ -1,0 +1,224 @@
+"""The `kseg` command: thin wrappers around the functions of this package."""
+
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from tqdm import tqdm
+
+from kseg import __version__
+from kseg.pipelines.batch import BatchResult
+from kseg.pipelines.demo import run_demo
+from kseg.pipelines.evaluate import evaluate as evaluate_folders
+from kseg.pipelines.report import report as write_report
+from kseg.pipelines.segment import SegmentSettings
+from kseg.pipelines.segment import segment as segment_files
+from kseg.pipelines.sequence_choice import make_sequence
+from kseg.pipelines.simulate import SimulationSettings
+from kseg.pipelines.simulate import simulate as simulate_files
+from kseg.pipelines.summary_text import summary_text
+
+DEFAULT_BUNDLE = "brain_kspace_segmentation"
+
+app = typer.Typer(
+    name="kseg",
+    help="Segment MR images straight from under-sampled k-space.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Output = Annotated[Path, typer.Argument(metavar="OUT", help="Output folder.")]
+Fraction = Annotated[float, typer.Option(help="Share of phase-encode lines that is measured, in (0, 1].")]
+CenterLines = Annotated[int, typer.Option(help="Central lines that are always measured.")]
+Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
+
+
+def main() -> None:
+    """Run the command line; the entry point of the package."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
+    try:
+        app()
+    except ValueError as error:
+        typer.echo(f"kseg: {' '.join(str(error).split())}", err=True)
+        sys.exit(2)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"kseg {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command(epilog="Example: kseg simulate heads/ scans/ --fraction 0.3 --noise 0.1")
+def simulate(
+    labels: Annotated[Path, typer.Argument(metavar="LABELS", help="Label map, or a folder of them.")],
+    output: Output,
+    source: Annotated[
+        str, typer.Option(help="Codes of the label maps: freesurfer, brainweb_20 or brainweb_normal.")
+    ] = "freesurfer",
+    oracle: Annotated[
+        str, typer.Option(help="Label of a thick voxel: majority or centre_slice.")
+    ] = "majority",
+    sequence: Annotated[
+        str, typer.Option(help="spin_echo, gradient_echo or inversion_recovery.")
+    ] = "spin_echo",
+    te: Annotated[float | None, typer.Option(help="Echo time, seconds.")] = None,
+    tr: Annotated[float | None, typer.Option(help="Repetition time, seconds.")] = None,
+    ti: Annotated[float | None, typer.Option(help="Inversion time, seconds.")] = None,
+    flip: Annotated[float | None, typer.Option(help="Excitation angle, degrees.")] = None,
+    time_jitter: Annotated[float, typer.Option(help="Largest relative change of TE and TR per head.")] = 0.0,
+    tissues: Annotated[str, typer.Option(help="Tissue table: 1.5T, 3T or a YAML file.")] = "1.5T",
+    coils: Annotated[int, typer.Option(help="Receive coils.")] = 1,
+    noise: Annotated[float, typer.Option(help="Noise level relative to the reference.")] = 0.1,
+    noise_reference: Annotated[
+        str, typer.Option(help="csf, gm, wm (signal of that tissue), image_max, rms or absolute.")
+    ] = "csf",
+    pattern: Annotated[
+        str, typer.Option(help="gaussian, uniform, equispaced (lines) or poisson.")
+    ] = "gaussian",
+    fraction: Fraction = 0.3,
+    center_lines: CenterLines = 16,
+    mask_per: Annotated[str, typer.Option(help="One mask per volume or per slice.")] = "volume",
+    seed: Seed = 0,
+) -> None:
+    """Simulate under-sampled k-space with oracle labels from label maps of heads.
+
+    Writes OUT/kspace/NAME.h5, OUT/labels/NAME.nii.gz and OUT/images/NAME.nii.gz.
+    """
+    settings = SimulationSettings(
+        source=source,
+        oracle=oracle,
+        sequence=make_sequence(sequence, te=te, tr=tr, ti=ti, flip=flip),
+        time_jitter=time_jitter,
+        tissues=tissues,
+        coils=coils,
+        noise=noise,
+        noise_reference=noise_reference,
+        pattern=pattern,
+        fraction=fraction,
+        center_lines=center_lines,
+        mask_per=mask_per,
+        seed=seed,
+    )
+    _finish(simulate_files(labels, output, settings), "simulated", labels)
+
+
+@app.command(epilog="Example: kseg segment scans/kspace segmented/ --probabilities")
+def segment(
+    source: Annotated[Path, typer.Argument(metavar="INPUT", help="k-space .h5 or NIfTI image, or a folder.")],
+    output: Output,
+    bundle: Annotated[
+        str, typer.Option(help="Name of a shipped bundle, or a bundle's folder.")
+    ] = DEFAULT_BUNDLE,
+    probabilities: Annotated[
+        bool, typer.Option("--probabilities", help="Also write class probabilities.")
+    ] = False,
+    reconstruction: Annotated[
+        bool, typer.Option("--reconstruction", help="Also write the network's image.")
+    ] = False,
+    recurrences: Annotated[
+        bool, typer.Option("--recurrences", help="Also write every pass's probabilities.")
+    ] = False,
+    fraction: Annotated[
+        float | None,
+        typer.Option(help="Under-sample images to this share of lines; k-space files are as they are."),
+    ] = None,
+    center_lines: CenterLines = 16,
+    seed: Seed = 0,
+) -> None:
+    """Segment k-space files or images.
+
+    Writes OUT/<relative folder>/NAME_seg.nii.gz on the input's own grid, and OUT/results.jsonl. k-space that is
+    made from a magnitude image is Hermitian, and results on it are optimistic.
+    """
+    settings = SegmentSettings(
+        probabilities=probabilities,
+        reconstruction=reconstruction,
+        recurrences=recurrences,
+        fraction=fraction,
+        center_lines=center_lines,
+        seed=seed,
+    )
+    _finish(segment_files(source, output, bundle, settings), "segmented", source)
+
+
+@app.command(epilog="Example: kseg evaluate segmented/ scans/labels --output metrics.csv")
+def evaluate(
+    predictions: Annotated[Path, typer.Argument(metavar="PREDICTIONS", help="Folder of NAME_seg.nii.gz.")],
+    references: Annotated[Path, typer.Argument(metavar="REFERENCES", help="Folder of NAME.nii.gz.")],
+    output: Annotated[Path, typer.Option("--output", help="Table to write.")] = Path("metrics.csv"),
+) -> None:
+    """Measure Dice, Hausdorff distance and volume of each case and class."""
+    evaluation = evaluate_folders(
+        predictions, references, output, progress=lambda cases: tqdm(cases, disable=None)
+    )
+    if evaluation.exit_code != 3:
+        typer.echo(summary_text(evaluation.classes))
+        typer.echo(f"written: {output}")
+    else:
+        typer.echo(f"kseg: nothing to do: no pair of files in {predictions} and {references}", err=True)
+    raise typer.Exit(evaluation.exit_code)
+
+
+@app.command(
+    epilog="Example: kseg report segmented/ metrics.csv --references scans/labels --output report.html"
+)
+def report(
+    segmentations: Annotated[
+        Path, typer.Argument(metavar="SEGMENTATIONS", help="Folder that kseg segment wrote.")
+    ],
+    metrics: Annotated[Path, typer.Argument(metavar="METRICS", help="Table that kseg evaluate wrote.")],
+    output: Annotated[Path, typer.Option("--output", help="Page to write.")] = Path("report.html"),
+    images: Annotated[Path | None, typer.Option(help="Folder of NAME.nii.gz to draw on.")] = None,
+    references: Annotated[Path | None, typer.Option(help="Folder of reference NAME.nii.gz.")] = None,
+    max_figures: Annotated[int, typer.Option(help="Cases that are drawn, worst first.")] = 20,
+) -> None:
+    """Write one self-contained HTML page with tables, box plots and pictures."""
+    result = write_report(
+        segmentations,
+        metrics,
+        output,
+        images=images,
+        references=references,
+        max_figures=max_figures,
+        progress=lambda cases: tqdm(cases, disable=None),
+    )
+    if result.exit_code == 3:
+        typer.echo(f"kseg: nothing to do: no case in {metrics}", err=True)
+    else:
+        typer.echo(f"written: {output}")
+    raise typer.Exit(result.exit_code)
+
+
+@app.command(epilog="Example: kseg demo demo/")
+def demo(
+    output: Annotated[Path, typer.Argument(metavar="[OUT]", help="Output folder.")] = Path("kseg-demo"),
+    seed: Seed = 0,
+) -> None:
+    """Scan an embedded phantom, segment it with the shipped weights, evaluate and report."""
+    raise typer.Exit(run_demo(output, DEFAULT_BUNDLE, seed, typer.echo))
+
+
+def _finish(result: BatchResult, verb: str, source: Path) -> None:
+    if result.exit_code == 3:
+        typer.echo(f"kseg: nothing to do: no input files in {source}", err=True)
+    else:
+        typer.echo(f"{verb}: {len(result.done)}, failed: {len(result.failed)}")
+    raise typer.Exit(result.exit_code)
+
+
+if __name__ == "__main__":
+    main()
