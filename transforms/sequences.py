@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar
 import torch
 from torch import Tensor
 
+from kseg.transforms.events import Crush, Delay, Encode, Event, Pulse, Read, Spoil
 from kseg.transforms.tissues import Tissue
 
 _Timed = TypeVar("_Timed", "SpinEcho", "GradientEcho", "InversionRecovery")
@@ -26,6 +27,9 @@ class PulseSequence(Protocol):
 
     def signal(self, tissues: Sequence[Tissue], b1: Tensor | float = 1.0) -> Tensor:
         """Transverse magnetisation of each tissue at the echo time, `(tissue, *b1.shape)`."""
+
+    def events(self) -> list[Event]:
+        """One repetition, from its first pulse to its end."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,10 @@ class SpinEcho:
         mz = (1 - late + (1 - early) * cos_b * late) / (1 - cos_a * cos_b * early * late)
         return pd * sin_a * (1 - cos_b) / 2 * torch.exp(-self.te / t2) * mz
 
+    def events(self) -> list[Event]:
+        """One repetition: excitation about y, refocusing about x between crushers, echo, spoiler."""
+        return [*_spin_echo(self.flip_deg, self.te, self.refocus_deg), Delay(self.tr - self.te), Spoil()]
+
     def jittered(self, generator: torch.Generator, relative: float = 0.05) -> "SpinEcho":
         """Copy with TE and TR each scaled by a factor uniform in 1 +- relative."""
         return _jittered(self, generator, relative)
@@ -127,6 +135,11 @@ class GradientEcho:
         cos_a, sin_a = _cos_sin(b1, self.flip_deg)
         recovery = torch.exp(-self.tr / t1)
         return pd * sin_a * (1 - recovery) / (1 - cos_a * recovery) * torch.exp(-self.te / t2_star)
+
+    def events(self) -> list[Event]:
+        """One repetition: excitation about y, echo, spoiler."""
+        rest = Delay(self.tr - self.te)
+        return [Pulse(self.flip_deg, 90.0), Encode(1), Delay(self.te), Read(), rest, Spoil()]
 
     def jittered(self, generator: torch.Generator, relative: float = 0.05) -> "GradientEcho":
         """Copy with TE and TR each scaled by a factor uniform in 1 +- relative."""
@@ -197,9 +210,20 @@ class InversionRecovery:
         mz = 1 - inverted + cos_i * inverted * before_inversion
         return pd * sin_a * (1 - cos_b) / 2 * torch.exp(-self.te / t2) * mz
 
+    def events(self) -> list[Event]:
+        """One repetition: inversion, spoiler, delay, then a spin echo and its spoiler."""
+        inversion: list[Event] = [Pulse(self.inversion_deg, 0.0), Spoil(), Delay(self.ti)]
+        echo = _spin_echo(self.flip_deg, self.te, self.refocus_deg)
+        return [*inversion, *echo, Delay(self.tr - self.ti - self.te), Spoil()]
+
     def jittered(self, generator: torch.Generator, relative: float = 0.05) -> "InversionRecovery":
         """Copy with TE and TR each scaled by a factor uniform in 1 +- relative."""
         return _jittered(self, generator, relative)
+
+
+def _spin_echo(flip_deg: float, te: float, refocus_deg: float) -> list[Event]:
+    excitation: list[Event] = [Pulse(flip_deg, 90.0), Encode(-1), Delay(te / 2)]
+    return [*excitation, Crush(), Pulse(refocus_deg, 0.0), Crush(), Delay(te / 2), Read()]
 
 
 def _jittered(sequence: _Timed, generator: torch.Generator, relative: float) -> _Timed:
