@@ -183,7 +183,8 @@ def normalize_scan(x: Tensor, maps: Tensor | None = None) -> tuple[Tensor, Tenso
     if maps is not None:
         image = combine(image, channels_to_complex(maps)).unsqueeze(1)
     magnitude = image.abs()
-    scale = torch.sqrt(magnitude.square().mean(dim=(1, 2, 3), keepdim=True)).clamp(min=1e-30)
+    # The bounds of an empty scan; their product is still a float32 above zero.
+    scale = torch.sqrt(magnitude.square().mean(dim=(1, 2, 3), keepdim=True)).clamp(min=1e-18)
     direction = (image / scale * magnitude / scale).sum(dim=(1, 2, 3), keepdim=True)
-    factor = direction.conj() / (direction.abs().clamp(min=1e-30) * scale)
+    factor = direction.conj() / (direction.abs().clamp(min=1e-18) * scale)
     return complex_to_channels(kspace * factor), mask, complex_to_channels(image * factor)

@@ -1,0 +1,47 @@
+import pytest
+import torch
+from torch import nn
+
+from kseg.networks.encoder_decoder import Decoder, Encoder, double_convolution, pad_to_multiple
+
+
+def test_a_double_convolution_has_no_bias_that_normalisation_would_undo(seeded: None):
+    layers = list(double_convolution(3, 5))
+    assert [type(layer) for layer in layers] == 2 * [nn.Conv2d, nn.BatchNorm2d, nn.ReLU]
+    assert [(layer.in_channels, layer.out_channels, layer.bias) for layer in layers[::3]] == [
+        (3, 5, None),
+        (5, 5, None),
+    ]
+
+
+def test_levels_halve_and_the_decoder_comes_back(seeded: None):
+    channels = (3, 4, 6)
+    x = torch.randn(2, 2, 8, 12)
+    features = Encoder(2, channels)(x)
+    assert [tuple(level.shape) for level in features] == [(2, 3, 8, 12), (2, 4, 4, 6), (2, 6, 2, 3)]
+    assert Decoder(channels, 5)(features).shape == (2, 5, 8, 12)
+
+
+@pytest.mark.parametrize("level", [0, 1, 2])
+def test_every_level_reaches_the_output(level: int, seeded: None):
+    channels = (3, 4, 6)
+    decoder = Decoder(channels, 5).eval()
+    features = [torch.randn(1, n, 8 // 2**index, 12 // 2**index) for index, n in enumerate(channels)]
+    without = [*features]
+    without[level] = torch.zeros_like(without[level])
+    assert not torch.allclose(decoder(features), decoder(without), atol=1e-5)
+
+
+def test_one_level_is_a_double_convolution(seeded: None):
+    encoder, decoder = Encoder(2, (3,)).eval(), Decoder((3,), 5).eval()
+    x = torch.randn(1, 2, 5, 7)
+    torch.testing.assert_close(decoder(encoder(x)), decoder.output(encoder.levels[0](x)))
+
+
+@pytest.mark.parametrize(("shape", "padded"), [((8, 8), (8, 8)), ((7, 9), (8, 12)), ((1, 5), (4, 8))])
+def test_padding_appends_zeros(shape: tuple[int, int], padded: tuple[int, int]):
+    x = torch.ones(2, 3, *shape)
+    result = pad_to_multiple(x, 4)
+    assert tuple(result.shape[2:]) == padded
+    assert torch.equal(result[:, :, : shape[0], : shape[1]], x)
+    assert result.sum() == x.sum()
