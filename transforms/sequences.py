@@ -234,7 +234,7 @@ def _jittered(sequence: _Timed, generator: torch.Generator, relative: float) -> 
 def _check_times(te: float, tr: float) -> None:
     if not 0 < te < tr:
         raise ValueError(
-            f"sequence times in seconds: expected 0 < te < tr (after ti), received te {te}, tr {tr}"
+            f"sequence times in seconds: expected 0 < te < tr (after ti), received te {te:g}, tr {tr:g}"
         )
 
 
