@@ -19,7 +19,8 @@ CSF, GM, WM = 1, 2, 3
 
 # The average brain is larger than the average of brains: 1.9 litres within the skull.
 _SCALE = 0.91
-_NECK_MM = 26
+# What the maps lack: the neck, and beside the ears so much that a larger subject made from this head is not cut.
+_NECK_MM, _ROOM_MM = 26, 8
 _ISOTROPIC = (1.0, 1.0, 1.0)
 _SEED = 152
 
@@ -67,11 +68,11 @@ def _load_maps() -> tuple[Array, Array, Mask, npt.NDArray[np.float64]]:
         )
     )
     start = _SCALE * gm.affine[:3, 3]
-    start[2] -= _NECK_MM
+    start -= (_ROOM_MM, 0, _NECK_MM)
     affine = np.eye(4)
     affine[:3, 3] = start
     size = np.ceil(_SCALE * np.array(gm.shape)).astype(int)
-    size[2] += _NECK_MM
+    size += (2 * _ROOM_MM, 0, _NECK_MM)
     volumes = []
     for image in (gm, wm, inside):
         volume = SimpleITK.GetImageFromArray(np.asarray(image.dataobj, dtype=np.float32).transpose(2, 1, 0))

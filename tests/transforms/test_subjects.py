@@ -1,0 +1,70 @@
+import numpy as np
+import torch
+from scipy.ndimage import label
+
+from kseg.transforms.deformation import DeformationStrength
+from kseg.transforms.head import CrispHead
+from kseg.transforms.subjects import SubjectStrength, generate_subject
+from kseg.transforms.surfaces import SurfaceStrength
+
+NONE = SubjectStrength(
+    DeformationStrength(0.0, 25.0, 0.0, 0.0, 0.0, 0.0), SurfaceStrength(0.0, 0.0, 0.0), lesions=0.0
+)
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def small_head() -> CrispHead:
+    z, y, x = np.ogrid[:96, :112, :100]
+    radius = np.sqrt((z - 47.5) ** 2 + (0.9 * (y - 55.5)) ** 2 + (x - 49.5) ** 2)
+    indices = np.zeros((96, 112, 100), dtype=np.uint8)
+    for index, limit in ((4, 44), (1, 38), (2, 34), (3, 30), (1, 11)):
+        indices[radius < limit] = index
+    return CrispHead(indices, ("air", "csf", "gm", "wm", "bone"), (1.0, 1.0, 1.0), np.eye(4))
+
+
+def test_zero_strength_is_the_identity():
+    head = small_head()
+    subject = generate_subject(head, generator(), NONE)
+    np.testing.assert_array_equal(subject.indices, head.indices)
+    assert subject.tissues == head.tissues
+
+
+def test_subjects_differ_from_each_other_and_are_reproducible():
+    state = torch.random.get_rng_state()
+    strength = SubjectStrength(lesions=5.0)
+    first, again, other = (generate_subject(small_head(), generator(seed), strength) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first.indices, again.indices)
+    assert (first.indices != other.indices).mean() > 0.05
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_relative_volumes_vary_more_than_by_deformation_alone():
+    def shares(strength: SubjectStrength) -> np.ndarray:
+        heads = [generate_subject(small_head(), generator(seed), strength) for seed in range(6)]
+        volumes = np.array([[(head.indices == index).sum() for index in (1, 2, 3)] for head in heads])
+        shares: np.ndarray = volumes / volumes.sum(1, keepdims=True)
+        return shares
+
+    whole = shares(SubjectStrength(surfaces=SurfaceStrength(0.5, 0.3, 1.5)))
+    deformed = shares(SubjectStrength(surfaces=NONE.surfaces))
+    ratio = (whole.std(0) / whole.mean(0)) / (deformed.std(0) / deformed.mean(0))
+    assert ratio.min() > 1.5
+
+
+def test_topology_stays_that_of_a_head():
+    for seed in range(2):
+        subject = generate_subject(small_head(), generator(seed), SubjectStrength(lesions=3.0))
+        brain = np.isin(subject.indices, [subject.tissues.index(t) for t in ("csf", "gm", "wm")])
+        for region in (brain, subject.indices == 3, subject.indices == 4, subject.indices == 0):
+            pieces, _ = label(region)
+            sizes = np.bincount(pieces.ravel())[1:]
+            assert sizes.max() / sizes.sum() > 0.98
+
+
+def test_lesions_are_a_tissue_of_their_own():
+    subject = generate_subject(small_head(), generator(), SubjectStrength(lesions=8.0))
+    assert subject.tissues[-1] == "lesion"
+    assert (subject.membership("lesion") > 0).any()
