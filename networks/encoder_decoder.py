@@ -63,7 +63,8 @@ class Decoder(nn.Module):
         x = features[-1]
         for index, (up, level) in enumerate(zip(self.up, self.levels)):  # noqa: B905 (scripting knows no strict)
             x = level(torch.cat([features[-2 - index], up(x)], dim=1))
-        return self.output(x)
+        output: Tensor = self.output(x)
+        return output
 
 
 def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:

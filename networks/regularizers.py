@@ -34,7 +34,8 @@ class CascadeBlock(nn.Module):
             features: what the correction is predicted from, `(batch, n_in, y, x)`.
             image: the image to correct, `(batch, 2, y, x)`.
         """
-        return image + self.correction(features)
+        correction: Tensor = self.correction(features)
+        return image + correction
 
 
 class AutoEncoderBlock(nn.Module):
@@ -59,7 +60,8 @@ class AutoEncoderBlock(nn.Module):
         """Corrected image; arguments as `CascadeBlock.forward`."""
         n_y, n_x = image.shape[-2], image.shape[-1]
         decoded = self.decoder(self.encoder(pad_to_multiple(features, 4)))
-        return image + self.correction(decoded)[:, :, :n_y, :n_x]
+        correction: Tensor = self.correction(decoded)[:, :, :n_y, :n_x]
+        return image + correction
 
 
 def regularization_block(kind: str, n_in: int, n_filters: int) -> nn.Module:

@@ -57,7 +57,8 @@ class AttentionReconstruction(nn.Module):
     ) -> Tensor:
         """Image `(batch, 2, y, x)` of the next recurrence, from the image and the logits of this one."""
         attention = class_attention(image, torch.softmax(logits, dim=1))
-        return self.consistency(self.block(attention, image), kspace, mask, maps)
+        next_image: Tensor = self.consistency(self.block(attention, image), kspace, mask, maps)
+        return next_image
 
 
 class SERANet(nn.Module):

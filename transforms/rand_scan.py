@@ -126,11 +126,11 @@ class RandScanSliced(Randomizable, Transform):
         n_y, n_x = fractions.shape[-2:]
         maps = coil_maps(1, (n_y, n_x), generator)
         clean = scan_kspace(fractions[:, None], tissues, sequence, maps=maps, readout=Readout())[0]
-        level = self.R.uniform(*self.noise)
+        level = float(self.R.uniform(self.noise[0], self.noise[1]))
         sigma = noise_sigma(level, "csf", sequence=sequence, tissues=self.tissues)
         fraction = self.lines.fraction
         if self.R.rand() < self.lines.other_probability:
-            fraction = self.R.uniform(*self.lines.other_fractions)
+            fraction = float(self.R.uniform(self.lines.other_fractions[0], self.lines.other_fractions[1]))
         mask = gaussian_lines(n_x, line_count(n_x, fraction), self.lines.n_center, generator)
         return {**data, "image": network_input(add_noise(clean, sigma, generator)[None], mask)[0]}
 
