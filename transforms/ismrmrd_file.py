@@ -1,11 +1,11 @@
 """Raw scans in ISMRMRD (MRD) HDF5 files: readouts sorted into Cartesian k-space."""
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import h5py
-import ismrmrd
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -13,6 +13,10 @@ from torch import Tensor
 
 from kseg.transforms.errors import InputError
 from kseg.transforms.ismrmrd_header import Encoding, read_encoding
+
+# The package resets the process's warning filters when it is imported.
+with warnings.catch_warnings():
+    import ismrmrd
 
 Array = npt.NDArray[Any]
 

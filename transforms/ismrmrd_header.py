@@ -6,14 +6,18 @@ In this tree readout runs along y and phase encoding along x, as in fastMRI; the
 
 import math
 import os
+import warnings
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from ismrmrd import xsd
 
 from kseg.transforms.errors import InputError
+
+# The package resets the process's warning filters when it is imported.
+with warnings.catch_warnings():
+    from ismrmrd import xsd
 
 LARGEST = 65535
 NAMESPACE = {"m": "http://www.ismrm.org/ISMRMRD"}
