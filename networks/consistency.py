@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 
 from kseg.transforms.channels import channels_to_complex, complex_to_channels
-from kseg.transforms.coils import combine, expand
 from kseg.transforms.fourier import fft2c, ifft2c
 
 
@@ -49,14 +48,15 @@ class DataConsistency(nn.Module):
         """
         corrected = ifft2c(self.coil_kspace(image, kspace, mask, maps))
         if maps is not None:
-            corrected = combine(corrected, channels_to_complex(maps)).unsqueeze(1)
+            # Not coils.combine: ONNX cannot give complex data a new axis.
+            corrected = (corrected * channels_to_complex(maps).conj()).sum(1, keepdim=True)
         return complex_to_channels(corrected)
 
     def coil_kspace(self, image: Tensor, kspace: Tensor, mask: Tensor, maps: Tensor | None = None) -> Tensor:
         """Corrected k-space of every coil before combination, complex, `(batch, coil, y, x)`; arguments as above."""
         images = channels_to_complex(image.float())
         if maps is not None:
-            images = expand(images.squeeze(1), channels_to_complex(maps))
+            images = images * channels_to_complex(maps)
         estimate = fft2c(images)
         measured = channels_to_complex(kspace)
         if self.logit is None:

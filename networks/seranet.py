@@ -8,7 +8,6 @@ from kseg.networks.consistency import DataConsistency
 from kseg.networks.recurrent_unet import RecurrentUNet
 from kseg.networks.regularizers import regularization_block
 from kseg.transforms.channels import channels_to_complex, complex_to_channels
-from kseg.transforms.coils import combine
 from kseg.transforms.fourier import ifft2c
 
 
@@ -182,7 +181,7 @@ def normalize_scan(x: Tensor, maps: Tensor | None = None) -> tuple[Tensor, Tenso
     kspace = channels_to_complex(x[:, :-1]) * mask
     image = ifft2c(kspace)
     if maps is not None:
-        image = combine(image, channels_to_complex(maps)).unsqueeze(1)
+        image = (image * channels_to_complex(maps).conj()).sum(1, keepdim=True)
     magnitude = image.abs()
     # The bounds of an empty scan; their product is still a float32 above zero.
     scale = torch.sqrt(magnitude.square().mean(dim=(1, 2, 3), keepdim=True)).clamp(min=1e-18)
