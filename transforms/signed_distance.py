@@ -8,7 +8,9 @@ import SimpleITK
 def signed_distance(
     inside: npt.NDArray[np.bool_], spacing_mm: tuple[float, float, float]
 ) -> npt.NDArray[np.float32]:
-    """Distance of every voxel centre to the surface between the voxels of a region and the others.
+    """Distance of every voxel centre to the surface of a region.
+
+    The surface lies beyond the centres of the outermost voxels by half of the smallest voxel size.
 
     Args:
         inside: voxels of the region, `(z, y, x)`.
@@ -22,7 +24,7 @@ def signed_distance(
 
     Example:
         >>> signed_distance(np.array([[[False, True, True]]]), (1.0, 1.0, 2.0))[0, 0]
-        array([ 1., -1., -3.], dtype=float32)
+        array([ 1.5, -0.5, -2.5], dtype=float32)
     """
     if inside.all() or not inside.any():
         return np.full(inside.shape, -np.inf if inside.all() else np.inf, dtype=np.float32)

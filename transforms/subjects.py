@@ -21,7 +21,7 @@ class SubjectStrength:
         lesions: mean number of white-matter lesions.
     """
 
-    deformation: DeformationStrength = field(default_factory=DeformationStrength)
+    deformation: DeformationStrength = field(default_factory=lambda: DeformationStrength(scaling=0.08))
     surfaces: SurfaceStrength = field(default_factory=SurfaceStrength)
     lesions: float = 0.0
 

@@ -33,7 +33,7 @@ class SurfaceStrength:
     """
 
     pial_mm: float = 0.3
-    white_mm: float = 0.2
+    white_mm: float = 0.1
     ventricle_mm: float = 1.5
 
 
