@@ -118,11 +118,11 @@ class BlochScanner:
                 tissue, y, x = place.T
                 spins = self._spins(properties[tissue], (y, x), field, transmit)
                 echoes = self._echoes(spins, sequence, (n_y, n_x))
-                echoes *= fractions[tissue, index, y, x, None, None] / echoes.shape[1]
+                echoes *= fractions[tissue, index, y, x, None] / echoes.shape[-1]
                 samples = _samples(spins, sequence, times)
                 for coil, sensitivity in enumerate(receive):
-                    received = echoes * sensitivity[y, x, None, None]
-                    kspace[index, coil] += samples @ received.flatten(0, 1)
+                    received = echoes * sensitivity[y, x, None]
+                    kspace[index, coil] += samples @ received.flatten(1).T
         return (kspace / math.sqrt(n_y * n_x)).to(torch.complex64)
 
     def _spins(self, properties: Tensor, place: tuple[Tensor, Tensor], b0: Tensor, b1: Tensor) -> Isochromats:
@@ -149,7 +149,7 @@ class BlochScanner:
         )
 
     def _echoes(self, spins: Isochromats, sequence: PulseSequence, shape: tuple[int, int]) -> Tensor:
-        """Transverse magnetisation at the echo of every line, its mean through the slice: `(place, offset, x)`."""
+        """Transverse magnetisation at the echo of every line, its mean through the slice: `(x, place, offset)`."""
         n_y, n_x = shape
         events = sequence.events()
         actions = {event: self._action(event, spins) for event in events}
@@ -169,7 +169,7 @@ class BlochScanner:
                     state = past_echo(state)
                 else:
                     state = actions[event](state)
-        return torch.stack(echoes[self.dummies :], dim=-1)
+        return torch.stack(echoes[self.dummies :])
 
     def _action(self, event: Event, spins: Isochromats) -> Action:
         if isinstance(event, Pulse):
