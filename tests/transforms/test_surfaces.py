@@ -14,15 +14,15 @@ def generator(seed: int = 0) -> torch.Generator:
 
 
 def ball_head(spacing_mm: float = 1.0) -> CrispHead:
-    """Ventricle of 12 mm, white matter to 32 mm, a cortex of 5 mm with sulci, fluid, bone."""
-    n = round(104 / spacing_mm)
-    z, y, x = (axis * spacing_mm - 52 + spacing_mm / 2 for axis in np.ogrid[:n, :n, :n])
+    """Ventricle of 10 mm, white matter to 26 mm, a cortex of 4 mm with sulci, fluid, bone."""
+    n = round(80 / spacing_mm)
+    z, y, x = (axis * spacing_mm - 40 + spacing_mm / 2 for axis in np.ogrid[:n, :n, :n])
     radius = np.sqrt(z**2 + y**2 + x**2)
     indices = np.zeros((n, n, n), dtype=np.uint8)
-    for index, limit in ((4, 48), (1, 42), (2, 37), (3, 32), (1, 12)):
+    for index, limit in ((4, 38), (1, 34), (2, 30), (3, 26), (1, 10)):
         indices[radius < limit] = index
     sulci = (np.abs(z) < 1) | (np.abs(y) < 1)
-    indices[sulci & (radius > 33) & (radius < 42)] = 1
+    indices[sulci & (radius > 27.5) & (radius < 34)] = 1
     return CrispHead(indices, TISSUES, (spacing_mm,) * 3, np.eye(4))
 
 
@@ -73,7 +73,7 @@ def test_a_surface_moves_only_between_its_two_tissues(strength, kept):
 
 def test_only_the_ventricle_moves_with_its_strength():
     head = ball_head()
-    z, y, x = (axis - 51.5 for axis in np.ogrid[:104, :104, :104])
+    z, y, x = (axis - 39.5 for axis in np.ogrid[:80, :80, :80])
     far = np.sqrt(z**2 + y**2 + x**2) > 20
     grown = 0
     for seed in range(6):
@@ -89,8 +89,8 @@ def test_only_the_ventricle_moves_with_its_strength():
 def test_white_matter_stays_covered_by_grey():
     head = ball_head()
     moved = move_surfaces(head, generator(4), SurfaceStrength(0.0, 1.5, 0.0))
-    z, y, x = (axis - 51.5 for axis in np.ogrid[:104, :104, :104])
-    outer = np.sqrt(z**2 + y**2 + x**2) > 25
+    z, y, x = (axis - 39.5 for axis in np.ogrid[:80, :80, :80])
+    outer = np.sqrt(z**2 + y**2 + x**2) > 20
     for each in (head, moved):
         white = (each.indices == 3) & outer
         assert not (binary_dilation(white) & (each.indices == 1) & outer).any()
