@@ -62,7 +62,9 @@ def make_phantom(
     fractions = _average(head, average)
     labels_of = fractions
     if oracle == "centre_slice":
-        labels_of = _average(head, (_centre_planes(placed, cortex.shape[0], head.spacing_mm[0]), *average[1:]))
+        labels_of = _average(
+            head, (_centre_planes(placed, cortex.shape[0], head.spacing_mm[0]), *average[1:])
+        )
     return Phantom(
         fractions=fractions,
         tissues=head.tissues,
@@ -99,12 +101,21 @@ def _average(head: Head, average: tuple[Tensor, Tensor, Tensor]) -> Tensor:
     used = [torch.nonzero(matrix.any(0)).flatten() for matrix in average]
     ranges = [slice(int(index[0]), int(index[-1]) + 1) for index in used]
     z, y, x = (matrix[:, used_range] for matrix, used_range in zip(average, ranges, strict=True))
+    slabs = [_slab(row) for row in z]
     for index, tissue in enumerate(head.tissues[1:], start=1):
         inside = torch.from_numpy(head.membership(tissue)[ranges[0], ranges[1], ranges[2]])
-        planes = torch.tensordot(z, inside, dims=1)
-        fractions[index] = y @ planes @ x.T
+        slices = [
+            torch.tensordot(row[slab], inside[slab], dims=1) for row, slab in zip(z, slabs, strict=True)
+        ]
+        fractions[index] = y @ torch.stack(slices) @ x.T
     fractions[0] = (1 - fractions[1:].sum(0)).clamp(min=0)
     return fractions / fractions.sum(0)
+
+
+def _slab(shares: Tensor) -> slice:
+    """The few source planes that have a share in an acquired slice."""
+    planes = torch.nonzero(shares).flatten()
+    return slice(int(planes[0]), int(planes[-1]) + 1) if len(planes) else slice(0, 0)
 
 
 def class_fractions(fractions: Tensor, tissues: tuple[str, ...]) -> Tensor:
