@@ -33,7 +33,7 @@ class SimulatedSlices(Dataset[dict[Hashable, Any]]):
 
     Raises:
         InputError: a label map that cannot be used.
-        ValueError: no heads, or label codes that the table does not know.
+        ValueError: no heads, two of one name, or label codes that the table does not know.
     """
 
     def __init__(
@@ -52,6 +52,11 @@ class SimulatedSlices(Dataset[dict[Hashable, Any]]):
         self.slices = slices
         paths = [Path(item["label_map"]) for item in data]
         self.subjects = [path.name.split(".")[0] for path in paths]
+        if len(set(self.subjects)) < len(paths):
+            twice = sorted({name for name in self.subjects if self.subjects.count(name) > 1})
+            raise ValueError(
+                f"simulated slices: expected one label map per subject, received more of {', '.join(twice)}"
+            )
         table = load_label_codes(codes)
         self.heads: list[CrispHead] = [
             head_from_labels(read_label_map(path), table) for path in tqdm(paths, desc="heads", disable=None)
@@ -88,6 +93,7 @@ class EpochSampler(Sampler[EpochItem]):
 
     Attributes:
         epoch: the epoch that the next iteration belongs to, set before it starts.
+        start: how many items of this process the next iteration leaves out, those seen before an interruption.
     """
 
     def __init__(
@@ -99,6 +105,7 @@ class EpochSampler(Sampler[EpochItem]):
         self.rank = rank
         self.world_size = world_size
         self.epoch = 0
+        self.start = 0
 
     def __len__(self) -> int:
         """Items of one process."""
@@ -110,6 +117,6 @@ class EpochSampler(Sampler[EpochItem]):
         order = torch.arange(self.n_items)
         if self.shuffle:
             order = torch.randperm(self.n_items, generator=item_generator(self.seed, "order", epoch))
-        padded = order.repeat(2)[: len(self) * self.world_size]
-        for index in padded[self.rank :: self.world_size].tolist():
+        padded = order.repeat(self.world_size)[: len(self) * self.world_size]
+        for index in padded[self.rank :: self.world_size].tolist()[self.start :]:
             yield epoch, index

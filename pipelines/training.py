@@ -11,19 +11,23 @@ from typing import Any
 import torch
 from ignite.engine import Engine, Events
 from monai.engines.utils import IterationEvents
+from monai.engines.workflow import Workflow
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from kseg.networks.warm_start import load_exactly, read_checkpoint
 from kseg.pipelines.slices import EpochSampler
 from kseg.transforms.atomic import atomic_path
 from kseg.transforms.errors import InputError
 
 _logger = logging.getLogger(__name__)
 
+_RESUME = "resume training"
+
 
 class SeedByEpoch:
-    """Tell the sampler which epoch begins, so that a resumed run sees what an uninterrupted one would.
+    """Tell the sampler where the training stands, so that a resumed run sees what an uninterrupted one would.
 
     Args:
         sampler: gives the items of each epoch.
@@ -32,22 +36,24 @@ class SeedByEpoch:
     def __init__(self, sampler: EpochSampler) -> None:
         self.sampler = sampler
 
-    def attach(self, engine: Engine) -> None:
+    def attach(self, engine: Workflow) -> None:
         """Listen to the beginning of each epoch."""
         engine.add_event_handler(Events.EPOCH_STARTED, self._begin)
 
-    def _begin(self, engine: Engine) -> None:
+    def _begin(self, engine: Workflow) -> None:
         self.sampler.epoch = engine.state.epoch - 1
+        batches_done = engine.state.iteration % engine.state.epoch_length
+        self.sampler.start = batches_done * engine.state.dataloader.batch_size
 
 
 class StopOnNonFiniteLoss:
-    """End a training with an error as soon as its loss is not a finite number."""
+    """End a training with an error as soon as its loss is not a finite number, before the weights follow it."""
 
-    def attach(self, engine: Engine) -> None:
-        """Listen to every iteration."""
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self._check)
+    def attach(self, engine: Workflow) -> None:
+        """Listen to every loss, before it is propagated back."""
+        engine.add_event_handler(IterationEvents.LOSS_COMPLETED, self._check)
 
-    def _check(self, engine: Engine) -> None:
+    def _check(self, engine: Workflow) -> None:
         loss = step_loss(engine)
         if not math.isfinite(loss):
             raise RuntimeError(
@@ -59,10 +65,11 @@ class StopOnNonFiniteLoss:
 class ResumableTraining:
     """Keep a training resumable: everything after each epoch and on SIGTERM, the best weights besides.
 
-    `FOLDER/resume.pt` holds network, optimiser, schedule, epoch and best metric; `FOLDER/model.pt` the weights
+    `FOLDER/resume.pt` holds network, optimiser, schedule, progress and best metric; `FOLDER/model.pt` the weights
     with the best validation metric. Both are replaced in one step, so a kill at any moment loses at most the
-    epoch in progress. SIGTERM ends the training after the current iteration and saves; the interrupted epoch is
-    then repeated from its beginning.
+    epoch in progress. SIGTERM ends the training with exit code 143 after the current iteration and loses
+    nothing; in the last iteration of an epoch validation comes first. Either way the resumed training ends with
+    the weights that an uninterrupted one ends with.
 
     Args:
         folder: where the two files are; made if missing.
@@ -88,61 +95,83 @@ class ResumableTraining:
         resume: bool = True,
     ) -> None:
         self.folder = Path(folder)
-        self.parts: dict[str, Any] = {"network": network, "optimizer": optimizer, "scheduler": scheduler}
+        self.network = network
+        self.optimizer = optimizer
+        self.scheduler = scheduler
         self.evaluator = evaluator
         self.metric = metric
         self.resume = resume
         self.best = -math.inf
+        self.stopping = False
 
-    def attach(self, engine: Engine) -> None:
-        """Listen to start, epochs and termination; SIGTERM is handled while the engine runs."""
+    def attach(self, engine: Workflow) -> None:
+        """Listen to start, iterations, epochs and end; SIGTERM is handled while the engine runs."""
         engine.add_event_handler(Events.STARTED, self._start)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._complete_iteration)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._complete_epoch)
-        engine.add_event_handler(Events.TERMINATE, self._terminate)
+        engine.add_event_handler(Events.TERMINATE, self._exit)
+        engine.add_event_handler(Events.COMPLETED, signal.signal, signal.SIGTERM, signal.SIG_DFL)
 
-    def _start(self, engine: Engine) -> None:
+    def _start(self, engine: Workflow) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / "resume.pt"
         if path.exists():
             if not self.resume:
                 raise InputError(
-                    path, "start training", "a folder without an earlier training", "one that can be resumed"
+                    path, "start training", "a folder without an earlier training", "one to resume"
                 )
             self._load(path, engine)
+        signal.signal(signal.SIGTERM, self._stop)
 
-        def stop(_signal: int, _frame: FrameType | None) -> None:
-            _logger.warning("SIGTERM: saving after this iteration")
-            engine.terminate()
+    def _stop(self, _signal: int, _frame: FrameType | None) -> None:
+        _logger.warning("SIGTERM: saving after this iteration")
+        self.stopping = True
 
-        signal.signal(signal.SIGTERM, stop)
-
-    def _load(self, path: Path, engine: Engine) -> None:
+    def _load(self, path: Path, engine: Workflow) -> None:
+        saved = read_checkpoint(path, _RESUME)
         try:
-            saved = torch.load(path, map_location="cpu", weights_only=True)
-            for name, part in self.parts.items():
-                part.load_state_dict(saved[name])
-            engine.state.epoch = saved["epoch"]
-            self.best = saved["best"]
-        except (RuntimeError, KeyError, ValueError, EOFError, OSError) as error:
-            raise InputError(
-                path, "resume training", "a checkpoint of this configuration", str(error)
-            ) from error
-        engine.state.iteration = saved["epoch"] * (engine.state.epoch_length or 0)
-        _logger.info("resumed after epoch %d from %s", saved["epoch"], path)
+            load_exactly(self.network, saved["network"], path, _RESUME)
+            self.optimizer.load_state_dict(saved["optimizer"])
+            self.scheduler.load_state_dict(saved["scheduler"])
+            epoch, batch, self.best = saved["epoch"], saved.get("batch", 0), saved["best"]
+        except InputError:
+            raise
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            received = f"{type(error).__name__}: {error}"
+            raise InputError(path, _RESUME, "a checkpoint of this configuration", received) from error
+        engine.state.epoch = epoch
+        engine.state.iteration = epoch * engine.state.epoch_length + batch
+        _logger.info("resuming after epoch %d, batch %d from %s", epoch, batch, path)
 
-    def _complete_epoch(self, engine: Engine) -> None:
+    def _complete_iteration(self, engine: Workflow) -> None:
+        # After the last iteration of an epoch come validation and schedule; the state is saved when they are done.
+        if self.stopping and engine.state.iteration % engine.state.epoch_length:
+            self._save_state(engine)
+
+    def _complete_epoch(self, engine: Workflow) -> None:
         value = self.evaluator.state.metrics.get(self.metric)
         if value is not None and value > self.best:
             self.best = float(value)
-            _save(self.parts["network"].state_dict(), self.folder / "model.pt")
-        self._save_all(engine.state.epoch)
+            _save(self.network.state_dict(), self.folder / "model.pt")
+        self._save_state(engine)
 
-    def _terminate(self, engine: Engine) -> None:
-        self._save_all(engine.state.epoch - 1)
+    def _save_state(self, engine: Workflow) -> None:
+        epoch, batch = divmod(engine.state.iteration, engine.state.epoch_length)
+        content = {
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.scheduler.state_dict(),
+            "epoch": epoch,
+            "batch": batch,
+            "best": self.best,
+        }
+        _save(content, self.folder / "resume.pt")
+        if self.stopping:
+            engine.terminate()
 
-    def _save_all(self, epoch: int) -> None:
-        states = {name: part.state_dict() for name, part in self.parts.items()}
-        _save({**states, "epoch": epoch, "best": self.best}, self.folder / "resume.pt")
+    def _exit(self) -> None:
+        if self.stopping:
+            raise SystemExit(128 + signal.SIGTERM)
 
 
 def _save(content: dict[str, Any], path: Path) -> None:
@@ -156,22 +185,28 @@ class ClippedGradients:
     Args:
         network: the network in training.
         max_norm: largest 2-norm over all parameters.
+
+    Raises:
+        RuntimeError: during training, for gradients that are not finite.
     """
 
     def __init__(self, network: nn.Module, max_norm: float) -> None:
         self.network = network
         self.max_norm = max_norm
 
-    def attach(self, engine: Engine) -> None:
+    def attach(self, engine: Workflow) -> None:
         """Listen to the end of each backward pass, before the optimiser steps."""
         engine.add_event_handler(IterationEvents.BACKWARD_COMPLETED, self._clip)
 
     def _clip(self) -> None:
-        nn.utils.clip_grad_norm_(self.network.parameters(), self.max_norm)
+        nn.utils.clip_grad_norm_(self.network.parameters(), self.max_norm, error_if_nonfinite=True)
 
 
 class EpochLog:
     """Append one line per epoch to a CSV file: epoch, mean loss, validation metric, learning rate, seconds.
+
+    The metric of an epoch without validation is nan. An epoch that was interrupted and resumed is one line, for
+    its part after the interruption.
 
     Args:
         path: the file; begun if missing.
@@ -187,7 +222,7 @@ class EpochLog:
         self.optimizer = optimizer
         self.losses: list[float] = []
 
-    def attach(self, engine: Engine) -> None:
+    def attach(self, engine: Workflow) -> None:
         """Listen to iterations and epochs."""
         engine.add_event_handler(Events.EPOCH_STARTED, self._begin)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._iterate)
@@ -196,15 +231,16 @@ class EpochLog:
     def _begin(self) -> None:
         self.losses.clear()
         self.began = time.monotonic()
+        self.rate = self.optimizer.param_groups[0]["lr"]
 
-    def _iterate(self, engine: Engine) -> None:
+    def _iterate(self, engine: Workflow) -> None:
         self.losses.append(step_loss(engine))
 
-    def _write(self, engine: Engine) -> None:
+    def _write(self, engine: Workflow) -> None:
         new = not self.path.exists()
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        metric = self.evaluator.state.metrics.get(self.metric, math.nan)
-        rate = self.optimizer.param_groups[0]["lr"]
+        validated = self.evaluator.state.epoch == engine.state.epoch
+        metric = self.evaluator.state.metrics[self.metric] if validated else math.nan
         loss = sum(self.losses) / len(self.losses)
         seconds = time.monotonic() - self.began
         _logger.info(
@@ -213,10 +249,11 @@ class EpochLog:
         with self.path.open("a", encoding="utf-8") as file:
             if new:
                 file.write(f"epoch,loss,{self.metric},learning_rate,seconds\n")
-            file.write(f"{engine.state.epoch},{loss:.5f},{metric:.5f},{rate:g},{seconds:.1f}\n")
+            file.write(f"{engine.state.epoch},{loss:.5f},{metric:.5f},{self.rate:g},{seconds:.1f}\n")
 
 
-def step_loss(engine: Engine) -> float:
-    """Loss of the iteration just completed."""
+def step_loss(engine: Workflow) -> float:
+    """Loss of the current iteration."""
     output = engine.state.output
-    return float((output[0] if isinstance(output, list) else output)["loss"])
+    # MONAI's decollation gives every item of a batch its copy, as a number.
+    return float(torch.as_tensor((output[0] if isinstance(output, list) else output)["loss"]).item())

@@ -1,0 +1,124 @@
+import shutil
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from monai.transforms import Compose, SelectItemsd
+from torch.utils.data import DataLoader
+
+from kseg.pipelines.slices import EpochSampler, SimulatedSlices
+from kseg.transforms.rand_scan import RandHeadSliced, RandScanSliced
+
+Item = dict[Hashable, Any]
+
+
+def dataset(heads: list[Path], seed: int = 0) -> SimulatedSlices:
+    transform = Compose([RandHeadSliced(), RandScanSliced(), SelectItemsd(["image", "label", "subject"])])
+    return SimulatedSlices(
+        [{"label_map": str(path)} for path in heads], transform, seed=seed, slices=(20, 30)
+    )
+
+
+@pytest.fixture(scope="module")
+def slices(small_heads: list[Path]) -> SimulatedSlices:
+    return dataset(small_heads)
+
+
+def same(first: Item, second: Item) -> bool:
+    return all(
+        torch.equal(value, second[key]) if isinstance(value, torch.Tensor) else value == second[key]
+        for key, value in first.items()
+    )
+
+
+def test_items_are_the_slices_of_each_head(slices: SimulatedSlices):
+    assert len(slices) == 4
+    items = [slices[0, index] for index in range(4)]
+    assert [item["subject"] for item in items] == ["head_1", "head_1", "head_2", "head_2"]
+    assert all(
+        item["image"].shape == (3, 216, 180) and item["label"].shape == (1, 216, 180) for item in items
+    )
+    assert not any(same(items[a], items[b]) for a in range(4) for b in range(a))
+
+
+def test_an_item_is_the_same_in_any_order(slices: SimulatedSlices):
+    order = [(0, 0), (1, 2), (0, 3)]
+    there = {item: slices[item] for item in order}
+    back = {item: slices[item] for item in reversed(order)}
+    assert all(same(there[item], back[item]) for item in order)
+
+
+@pytest.mark.parametrize("n_workers", [1, 2])
+def test_an_item_is_the_same_in_any_worker(n_workers: int, slices: SimulatedSlices, seeded: None):
+    sampler = EpochSampler(len(slices), seed=3)
+    batches = DataLoader(slices, 2, sampler=sampler, num_workers=n_workers)
+    expected = [slices[item] for item in sampler]
+    received = [
+        {key: value[index] for key, value in batch.items()} for batch in batches for index in range(2)
+    ]
+    assert all(same(a, b) for a, b in zip(received, expected, strict=True))
+
+
+def test_another_epoch_another_seed_or_another_name_is_another_item(
+    slices: SimulatedSlices, small_heads: list[Path], tmp_path: Path
+):
+    item = slices[0, 0]
+    assert not same(slices[1, 0], item)
+    assert not same(dataset(small_heads[:1], seed=1)[0, 0], item)
+    assert same(dataset(small_heads[:1])[0, 0], item)
+    renamed = shutil.copy(small_heads[0], tmp_path / "other.nii.gz")
+    assert not torch.equal(dataset([renamed])[0, 0]["image"], item["image"])
+
+
+def test_no_heads_and_heads_of_one_name_are_refused(small_heads: list[Path], tmp_path: Path):
+    with pytest.raises(ValueError, match="simulated slices: expected at least one label map, received none"):
+        dataset([])
+    twin = shutil.copy(small_heads[0], tmp_path / small_heads[0].name)
+    with pytest.raises(
+        ValueError, match="simulated slices: expected one label map per subject, received more of head_1"
+    ):
+        dataset([*small_heads, twin])
+
+
+def drawn(sampler: EpochSampler, epoch: int, start: int = 0) -> list[tuple[int, int]]:
+    sampler.epoch, sampler.start = epoch, start
+    return list(sampler)
+
+
+def test_an_epoch_is_an_order_of_all_items():
+    sampler = EpochSampler(10, seed=1)
+    first, second = drawn(sampler, 0), drawn(sampler, 1)
+    assert sorted(first) == [(0, index) for index in range(10)]
+    assert sorted(second) == [(1, index) for index in range(10)]
+    orders = [[index for _, index in items] for items in (first, second)]
+    assert orders[0] != orders[1]
+    assert orders[0] != list(range(10))
+    assert drawn(sampler, 0) == first
+    assert drawn(EpochSampler(10, seed=2), 0) != first
+
+
+def test_without_shuffling_every_epoch_is_the_first():
+    sampler = EpochSampler(4, shuffle=False)
+    assert drawn(sampler, 0) == drawn(sampler, 5) == [(0, 0), (0, 1), (0, 2), (0, 3)]
+
+
+def test_an_interrupted_epoch_goes_on_where_it_stood():
+    sampler = EpochSampler(10, seed=1)
+    assert drawn(sampler, 2, start=4) == drawn(sampler, 2)[4:]
+    assert len(sampler) == 10
+
+
+@pytest.mark.parametrize(("n_items", "world_size"), [(12, 3), (10, 4), (1, 4), (2, 5), (7, 1)])
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_processes_share_an_epoch_evenly(n_items: int, world_size: int, shuffle: bool):
+    samplers = [EpochSampler(n_items, 1, shuffle, rank, world_size) for rank in range(world_size)]
+    shares = [drawn(sampler, 3) for sampler in samplers]
+    assert {len(share) for share in shares} == {len(sampler) for sampler in samplers}
+    assert len(shares[0]) == -(-n_items // world_size)
+    items = [item for share in shares for item in share]
+    assert {index for _, index in items} == set(range(n_items))
+    assert len(items) - len(set(items)) == len(shares[0]) * world_size - n_items
+    if world_size * len(shares[0]) == n_items:
+        assert sum(len(set(share)) for share in shares) == n_items
