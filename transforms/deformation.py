@@ -77,6 +77,25 @@ class Deformation:
         displaced = points_mm + interpolate(self.displacement_mm, self.extent_mm, points_mm)
         return displaced @ self.matrix[:, :3].T + self.matrix[:, 3]
 
+    def source_grid(self, axes_mm: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+        """Find the sources of a grid of points, several times faster than point by point.
+
+        Args:
+            axes_mm: coordinates of the grid along z, y and x, millimetres, each `(n,)`.
+
+        Returns:
+            (z, y, x) of the sources, millimetres, shape `(z, y, x, 3)`.
+        """
+        z, y, x = (
+            _linear_weights(axis / size, nodes)
+            for axis, size, nodes in zip(axes_mm, self.extent_mm, self.displacement_mm.shape[1:], strict=True)
+        )
+        planes = torch.einsum("cijk,zi->czjk", self.displacement_mm, z)
+        displaced = y @ planes @ x.T
+        displaced += torch.stack(torch.meshgrid(*axes_mm, indexing="ij"))
+        sources = self.matrix[:, :3] @ displaced.flatten(1) + self.matrix[:, 3:]
+        return sources.reshape(displaced.shape).movedim(0, -1)
+
 
 def random_deformation(
     extent_mm: Extent,
@@ -182,14 +201,11 @@ def warp_head(head: CrispHead, deformation: Deformation) -> CrispHead:
         deformation: where its voxels come from.
     """
     labels = torch.from_numpy(head.indices)
-    depth, height, width = labels.shape
-    spacing = torch.tensor(head.spacing_mm)
+    z, y, x = ((torch.arange(n) + 0.5) * size for n, size in zip(labels.shape, head.spacing_mm, strict=True))
     warped = np.empty_like(head.indices)
-    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-    for z in range(depth):
-        plane = torch.stack([torch.full_like(y, z), y, x], dim=-1)
-        sources = deformation.source_points((plane + 0.5) * spacing)
-        warped[z] = nearest_labels(labels, head.spacing_mm, sources).numpy()
+    for plane in range(len(z)):
+        sources = deformation.source_grid((z[plane : plane + 1], y, x))[0]
+        warped[plane] = nearest_labels(labels, head.spacing_mm, sources).numpy()
     return replace(head, indices=warped)
 
 
@@ -214,6 +230,12 @@ def nearest_labels(labels: Tensor, spacing_mm: Extent, points_mm: Tensor) -> Ten
     inside = (z >= 0) & (z < labels.shape[0]) & (y >= 0) & (y < height) & (x >= 0) & (x < width)
     index = (z * height + y) * width + x
     return labels.flatten()[index.where(inside, 0)].where(inside, 0)
+
+
+def _linear_weights(positions: Tensor, n_nodes: int) -> Tensor:
+    """Weights of evenly spaced nodes at positions from 0 to 1, constant beyond, `(position, node)`."""
+    at = (positions * (n_nodes - 1)).clamp(0, n_nodes - 1)
+    return (1 - (at[:, None] - torch.arange(n_nodes)).abs()).clamp(min=0)
 
 
 def _random_linear(generator: torch.Generator, strength: DeformationStrength) -> Tensor:

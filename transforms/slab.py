@@ -28,13 +28,14 @@ def slab_fractions(
     shape, size = (1, *placed.grid.shape[1:]), placed.grid.spacing_mm
     origin = (placed.origin_mm[0] + slice_index * size[0], *placed.origin_mm[1:])
     per_voxel = [max(1, round(size[axis] / head.spacing_mm[axis])) for axis in range(3)]
-    axes = [
+    z, y, x = (
         origin[axis] + size[axis] / per_voxel[axis] * (torch.arange(shape[axis] * per_voxel[axis]) + 0.5)
         for axis in range(3)
-    ]
-    points = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)
-    if deformation is not None:
-        points = deformation.source_points(points)
+    )
+    if deformation is None:
+        points = torch.stack(torch.meshgrid(z, y, x, indexing="ij"), dim=-1)
+    else:
+        points = deformation.source_grid((z, y, x))
     labels = nearest_labels(torch.from_numpy(head.indices), head.spacing_mm, points)
     return _shares(labels, len(head.tissues), (per_voxel[1], per_voxel[2]))
 

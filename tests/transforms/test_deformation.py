@@ -130,6 +130,15 @@ def test_warping_pulls_from_the_source():
     assert (warped > 0).sum() == (head.indices > 0).sum()
 
 
+def test_a_grid_has_the_sources_of_its_points():
+    deformation = random_deformation(EXTENT, generator(5))
+    z, y, x = torch.tensor([-20.0, 3.3, 95.0]), torch.linspace(-5, 130, 20), torch.linspace(-9, 120, 17)
+    points = torch.stack(torch.meshgrid(z, y, x, indexing="ij"), dim=-1)
+    sources = deformation.source_points(points)
+    assert (sources - points).norm(dim=-1).mean() > 1
+    torch.testing.assert_close(deformation.source_grid((z, y, x)), sources, rtol=0, atol=2e-3)
+
+
 def test_points_outside_the_volume_are_air():
     labels = torch.ones(2, 3, 4, dtype=torch.uint8)
     points = torch.tensor(
