@@ -1,4 +1,4 @@
-"""Training handlers on a small engine. Whole trainings, as processes, are in test_interruption.py."""
+"""Training handlers on a small engine. Whole trainings, as processes, are in test_training_process.py."""
 
 import math
 import os

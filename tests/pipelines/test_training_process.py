@@ -1,0 +1,179 @@
+"""Trainings as users run them: processes of `python -m monai.bundle` that are killed, terminated, resumed."""
+
+import fcntl
+import os
+import pty
+import re
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from kseg.pipelines.bundle import find_bundle
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals and terminals are those of POSIX")
+
+SETTINGS = {
+    "network_overrides": "{'n_blocks':1,'n_recurrences':1,'n_filters':4,'unet_channels':[4,8]}",
+    "epochs": "3",
+    "batch_size": "2",
+    "slices": "[18,24,30,36,42,46]",
+    "validation_slices": "[30]",
+    "validation_heads": "1",
+    "halve_every": "2",
+    "device": "cpu",
+}
+PATIENCE = 300
+
+Start = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def start(small_heads: list[Path], tmp_path: Path) -> Start:
+    """Start a small training whose folder is OUTPUT; settings besides as on the command line."""
+    bundle = find_bundle("brain_kspace_segmentation")
+
+    def run(output: str, stderr: int = subprocess.PIPE, **settings: str) -> subprocess.Popen[str]:
+        options = {
+            "config_file": bundle / "configs/train.json",
+            "bundle_root": bundle,
+            "dataset_dir": small_heads[0].parent,
+            "output_dir": tmp_path / output,
+            **SETTINGS,
+            **settings,
+        }
+        command = [sys.executable, "-m", "monai.bundle", "run"]
+        for name, value in options.items():
+            command += [f"--{name}", str(value)]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        return subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=stderr, text=True, env=environment, cwd=tmp_path
+        )
+
+    return run
+
+
+def wait_for(process: subprocess.Popen[str], happened: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not happened():
+        assert process.poll() is None, process.communicate()[1][-2000:]
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
+    _, messages = process.communicate(timeout=PATIENCE)
+    return process.returncode, messages
+
+
+def epochs_in(folder: Path) -> list[str]:
+    log = folder / "log.csv"
+    return [line.split(",")[0] for line in log.read_text().splitlines()[1:]] if log.exists() else []
+
+
+def load(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = torch.load(path, weights_only=True)
+    return content
+
+
+def equal(first: object, second: object) -> bool:
+    if isinstance(first, dict) and isinstance(second, dict):
+        return first.keys() == second.keys() and all(
+            equal(value, second[key]) for key, value in first.items()
+        )
+    if isinstance(first, torch.Tensor) and isinstance(second, torch.Tensor):
+        return torch.equal(first, second)
+    return first == second
+
+
+def read_terminal(terminal: int) -> str:
+    shown = b""
+    try:
+        while part := os.read(terminal, 4096):
+            shown += part
+    except OSError:  # the other end is closed
+        pass
+    return shown.decode(errors="replace")
+
+
+def test_a_training_that_was_terminated_and_killed_ends_as_one_that_was_not(start: Start, tmp_path: Path):
+    parts = tmp_path / "parts"
+    process = start("parts")
+    wait_for(process, (parts / "resume.pt").exists)
+    process.send_signal(signal.SIGTERM)
+    code, messages = finish(process)
+    assert code == 128 + signal.SIGTERM, messages[-2000:]
+    assert load(parts / "resume.pt")["epoch"] == 1
+    assert "Epoch [" not in messages
+
+    process = start("parts")
+    wait_for(process, lambda: "2" in epochs_in(parts))
+    process.kill()
+    assert finish(process)[0] == -signal.SIGKILL
+    assert finish(start("parts"))[0] == 0
+
+    terminal, end = pty.openpty()
+    fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("4H", 24, 100, 0, 0))
+    # Whether a worker or the process itself simulates does not matter either.
+    process = start("whole", stderr=end, num_workers="0")
+    os.close(end)
+    shown = read_terminal(terminal)
+    assert process.wait(PATIENCE) == 0, shown[-2000:]
+    os.close(terminal)
+    assert "Epoch [1/3]: [2/3]" in shown
+    whole = tmp_path / "whole"
+    for name in ("resume.pt", "model.pt"):
+        assert equal(load(parts / name), load(whole / name)), name
+    assert epochs_in(parts) == epochs_in(whole) == ["1", "2", "3"]
+
+
+def test_a_training_that_diverges_ends_with_an_error_and_keeps_the_last_good_state(
+    start: Start, tmp_path: Path
+):
+    process = start("diverged", learning_rate="1e30")
+    code, messages = finish(process)
+    assert code == 1
+    assert re.search(
+        r"RuntimeError: (training: expected a finite loss|The total norm .* is non-finite)", messages
+    )
+    for path in (tmp_path / "diverged").glob("*.pt"):
+        network = load(path).get("network", load(path))
+        assert all(value.isfinite().all() for value in network.values())
+
+
+def test_a_damaged_checkpoint_stops_a_training_with_one_line(start: Start, tmp_path: Path):
+    path = tmp_path / "damaged/resume.pt"
+    path.parent.mkdir()
+    torch.save({"network": {}}, path)
+    content = path.read_bytes()
+    path.write_bytes(content[:-20])
+    code, messages = finish(start("damaged"))
+    assert code == 1
+    expected = (
+        f"InputError: {path}: resume training: expected an intact file of torch.save, received BadZipFile"
+    )
+    assert [line for line in messages.splitlines() if expected in line]
+    assert path.read_bytes() == content[:-20]
+
+
+def test_a_joint_training_starts_a_recurrent_one(start: Start, tmp_path: Path):
+    joint = SETTINGS["network_overrides"].replace("'n_recurrences':1", "'n_recurrences':0")
+    code, messages = finish(start("joint", network_overrides=joint, epochs="1", slices="[30]"))
+    assert code == 0, messages[-2000:]
+    weights = str(tmp_path / "joint/model.pt")
+    parts = str(dict.fromkeys(("reconstruction", "segmenter"), weights))
+    code, messages = finish(start("warm", warm_start=parts, epochs="1", slices="[30]", learning_rate="1e-30"))
+    assert code == 0, messages[-2000:]
+    before, after = load(tmp_path / "joint/model.pt"), load(tmp_path / "warm/model.pt")
+    shared = [name for name in before if "running" not in name and "num_batches" not in name]
+    assert shared
+    for name in shared:
+        torch.testing.assert_close(after[name], before[name], rtol=0, atol=1e-7)
