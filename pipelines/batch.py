@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
+from kseg.pipelines.cases import files_by_case, without_suffix
+from kseg.pipelines.progress import progress
 from kseg.transforms.errors import InputError
 
 _logger = logging.getLogger(__name__)
+
+_FIND = "find inputs"
 
 
 @dataclass
@@ -39,7 +41,7 @@ def find_files(source: Path, suffixes: tuple[str, ...], leave_out: Path) -> dict
     """Find input files, to any depth.
 
     Args:
-        source: a file or a folder.
+        source: a file, or a folder; see `files_by_case`.
         suffixes: endings that count as input.
         leave_out: the output folder, which may lie inside the source.
 
@@ -48,27 +50,25 @@ def find_files(source: Path, suffixes: tuple[str, ...], leave_out: Path) -> dict
         would write the same output.
 
     Raises:
-        InputError: the source does not exist, has another suffix, or is the output folder.
+        InputError: the source does not exist, has another suffix, or lies in the output folder or is it; the
+            output folder is a file.
     """
+    if leave_out.exists() and not leave_out.is_dir():
+        raise InputError(leave_out, _FIND, "an output folder", "a file")
     if source.is_file():
         if not source.name.endswith(suffixes):
             raise InputError(
-                source, "find inputs", f"a file ending in {', '.join(suffixes)}", source.suffix or "none"
+                source, _FIND, f"a file ending in {', '.join(suffixes)}", source.suffix or "none"
             )
-        return {_without_suffix(source.name, suffixes): [source]}
+        return {without_suffix(source.name, suffixes): [source]}
     if not source.is_dir():
-        raise InputError(source, "find inputs", "a file or a folder", "nothing there")
-    if source.resolve() == leave_out.resolve():
-        raise InputError(source, "find inputs", "an output folder other than the input", "the same folder")
-    cases: dict[str, list[Path]] = {}
-    for path in sorted(source.rglob("*")):
-        if not path.name.endswith(suffixes) or path.name.startswith(".") or not path.is_file():
-            continue
-        if leave_out.resolve() in path.resolve().parents:
-            continue
-        case = _without_suffix(path.relative_to(source).as_posix(), suffixes)
-        cases.setdefault(case, []).append(path)
-    return cases
+        raise InputError(source, _FIND, "a file or a folder", "nothing there")
+    inside, outside = source.resolve(), leave_out.resolve()
+    if inside.is_relative_to(outside):
+        # Outputs would lie among the inputs, and could replace them.
+        received = "the same folder" if inside == outside else f"{leave_out}, which holds it"
+        raise InputError(source, _FIND, "an output folder other than the input", received)
+    return files_by_case(source, suffixes, leave_out)
 
 
 def run_batch(
@@ -76,45 +76,65 @@ def run_batch(
     work: Callable[[str, Path], dict[str, Any]],
     *,
     stage: str,
-    records: Path | None = None,
+    records: Path,
 ) -> BatchResult:
     """Do the work of every case; a case that fails is named with its reason and the others go on.
 
     Args:
         cases: files of each case, see `find_files`.
         work: does one case from its name and file, and returns what its record shall hold.
-        stage: what is being done, for the progress bar and messages.
-        records: JSON-lines file that gets one line per case as soon as it is done.
+        stage: what is being done, for progress and messages.
+        records: JSON-lines file that gets one line per case as soon as it is done. Its folder is made if need
+            be; lines that it holds are kept, so that the last line of a case is the one that counts.
+
+    Raises:
+        InputError: the records cannot be written.
     """
     result = BatchResult()
-    if records is not None:
-        records.parent.mkdir(parents=True, exist_ok=True)
-    for case, paths in tqdm(cases.items(), desc=stage, unit="file", disable=None):
+    if cases:
+        _append(records, "")
+    for case in progress(list(cases), stage):
         began = time.monotonic()
-        record: dict[str, Any] = {"case": case, "input": str(paths[0])}
+        record: dict[str, Any] = {"case": case, "input": str(cases[case][0])}
         try:
-            if len(paths) > 1:
-                names = ", ".join(path.name for path in paths)
-                raise InputError(paths[0], stage, f"one file named {Path(case).name} in its folder", names)
-            record |= {"status": "ok", **work(case, paths[0])}
+            record |= {"status": "ok", **work(case, _only(case, cases[case], stage))}
             result.done.append(case)
-        except (ValueError, OSError, RuntimeError, MemoryError) as error:
-            reason = _one_line(error, paths[0], stage)
+        except Exception as error:  # whatever it is, the others go on
+            reason = _one_line(error, cases[case][0], stage)
             record |= {"status": "failed", "error": reason, "error_class": type(error).__name__}
             result.failed[case] = reason
             _logger.error("%s", reason)
+            _logger.debug("%s", reason, exc_info=True)
         record["seconds"] = round(time.monotonic() - began, 3)
-        if records is not None:
-            with records.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(record) + "\n")
+        _append(records, json.dumps(record) + "\n")
     return result
 
 
-def _without_suffix(name: str, suffixes: tuple[str, ...]) -> str:
-    longest = max((suffix for suffix in suffixes if name.endswith(suffix)), key=len)
-    return name.removesuffix(longest)
+def _only(case: str, paths: list[Path], stage: str) -> Path:
+    if len(paths) > 1:
+        expected, received = (
+            f"one file named {Path(case).name} in its folder",
+            ", ".join(p.name for p in paths),
+        )
+        raise InputError(paths[0], stage, expected, received)
+    return paths[0]
+
+
+def _append(records: Path, line: str) -> None:
+    try:
+        records.parent.mkdir(parents=True, exist_ok=True)
+        with records.open("a", encoding="utf-8") as file:
+            file.write(line)
+    except OSError as error:
+        raise InputError(
+            records, "record results", "a place to write to", error.strerror or "none"
+        ) from error
 
 
 def _one_line(error: Exception, path: Path, stage: str) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if isinstance(error, InputError) else f"{path}: {stage}: {text}"
+    text = " ".join(str(error).split())
+    if isinstance(error, InputError):
+        return text
+    if not isinstance(error, ValueError):
+        text = f"{type(error).__name__}: {text}"
+    return f"{path}: {stage}: {text}"

@@ -1,5 +1,6 @@
 """Which files belong to one case: the relative folder and NAME are the same in every tree of files."""
 
+import os
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
@@ -55,12 +56,51 @@ def find_volumes(folder: Path) -> dict[str, list[Path]]:
     """
     if not folder.is_dir():
         raise InputError(folder, "find NIfTI files", "a folder", "a file" if folder.exists() else "nothing")
+    return files_by_case(folder, _NIFTI_SUFFIXES)
+
+
+def files_by_case(
+    folder: Path, suffixes: tuple[str, ...], leave_out: Path | None = None
+) -> dict[str, list[Path]]:
+    """Find the files below a folder, to any depth.
+
+    Hidden files and folders are left aside: what a killed command left, what other programs keep. Symbolic
+    links are followed, each folder is entered once; a link to nothing counts as a file, so that reading it
+    says what is wrong.
+
+    Args:
+        folder: top of the tree.
+        suffixes: endings of the files.
+        leave_out: folder inside that is not entered.
+
+    Returns:
+        The files of each case, keyed by relative folder and name without suffix, sorted. More than one file is
+        ambiguous.
+
+    Raises:
+        InputError: a folder that cannot be read.
+    """
+    entered = {os.path.realpath(top) for top in (folder, leave_out) if top is not None}
     cases: defaultdict[str, list[Path]] = defaultdict(list)
-    for path in sorted(folder.rglob("*.nii*")):
-        for suffix in _NIFTI_SUFFIXES:
-            if path.name.endswith(suffix) and not path.name.startswith(".") and path.is_file():
-                cases[path.relative_to(folder).as_posix().removesuffix(suffix)].append(path)
+    for top, folders, names in os.walk(folder, onerror=_refuse, followlinks=True):
+        real = {name: os.path.realpath(os.path.join(top, name)) for name in sorted(folders)}
+        folders[:] = [name for name in real if not name.startswith(".") and real[name] not in entered]
+        entered.update(real[name] for name in folders)
+        for name in sorted(names):
+            if name.endswith(suffixes) and not name.startswith("."):
+                path = Path(top, name)
+                cases[without_suffix(path.relative_to(folder).as_posix(), suffixes)].append(path)
     return dict(sorted(cases.items()))
+
+
+def without_suffix(name: str, suffixes: tuple[str, ...]) -> str:
+    """Remove the ending of a name, the longest that fits.
+
+    Example:
+        >>> without_suffix("site/head.nii.gz", (".gz", ".nii.gz"))
+        'site/head'
+    """
+    return name.removesuffix(max((suffix for suffix in suffixes if name.endswith(suffix)), key=len))
 
 
 def companion(folder: Path, case: str, ending: str = "") -> Path | None:
@@ -119,3 +159,7 @@ def require_same_grid(path: Path, volume: NiftiVolume, like: NiftiVolume, stage:
     if difference > _AFFINE_TOLERANCE:
         expected = f"the same affine to {_AFFINE_TOLERANCE}"
         raise InputError(path, stage, expected, f"a difference of {difference:.4g}")
+
+
+def _refuse(error: OSError) -> None:
+    raise InputError(error.filename, "find files", "a folder that can be read", error.strerror or "no access")

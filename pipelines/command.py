@@ -1,24 +1,21 @@
-"""The `kseg` command: thin wrappers around the functions of this package."""
+"""The `kseg` command: thin wrappers around the functions of this package.
+
+The functions are imported where they are used: PyTorch and MONAI take seconds, which neither `--help` nor a
+mistyped option should.
+"""
 
 import logging
+import signal
 import sys
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
-from tqdm import tqdm
 
 from kseg import __version__
 from kseg.pipelines.batch import BatchResult
-from kseg.pipelines.demo import run_demo
-from kseg.pipelines.evaluate import evaluate as evaluate_folders
-from kseg.pipelines.report import report as write_report
-from kseg.pipelines.segment import SegmentSettings
-from kseg.pipelines.segment import segment as segment_files
-from kseg.pipelines.sequence_choice import make_sequence
-from kseg.pipelines.simulate import SimulationSettings
-from kseg.pipelines.simulate import simulate as simulate_files
-from kseg.pipelines.summary_text import summary_text
+from kseg.pipelines.progress import progress
 
 DEFAULT_BUNDLE = "brain_kspace_segmentation"
 
@@ -27,22 +24,29 @@ app = typer.Typer(
     help="Segment MR images straight from under-sampled k-space.",
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+Source = Literal["freesurfer", "brainweb_20", "brainweb_normal", "brainweb_20_fuzzy", "brainweb_normal_fuzzy"]
+SequenceName = Literal["spin_echo", "gradient_echo", "inversion_recovery"]
+NoiseReference = Literal["csf", "gm", "wm", "image_max", "rms", "absolute"]
+Pattern = Literal["gaussian", "uniform", "equispaced", "poisson"]
 Output = Annotated[Path, typer.Argument(metavar="OUT", help="Output folder.")]
-Fraction = Annotated[float, typer.Option(help="Share of phase-encode lines that is measured, in (0, 1].")]
-CenterLines = Annotated[int, typer.Option(help="Central lines that are always measured.")]
-Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
+CenterLines = Annotated[int, typer.Option(min=0, help="Central lines that are always measured.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
 
 
 def main() -> None:
     """Run the command line; the entry point of the package."""
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
+    logging.basicConfig(format="%(levelname)s %(message)s", stream=sys.stderr)
+    logging.getLogger("kseg").setLevel(logging.INFO)
+    # A scheduler's request to stop ends like Ctrl-C: what is half-written is removed.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         app()
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         typer.echo(f"kseg: {' '.join(str(error).split())}", err=True)
         sys.exit(2)
 
@@ -66,15 +70,11 @@ def _options(
 def simulate(
     labels: Annotated[Path, typer.Argument(metavar="LABELS", help="Label map, or a folder of them.")],
     output: Output,
-    source: Annotated[
-        str, typer.Option(help="Codes of the label maps: freesurfer, brainweb_20 or brainweb_normal.")
-    ] = "freesurfer",
+    source: Annotated[Source, typer.Option(help="What the files are.")] = "freesurfer",
     oracle: Annotated[
-        str, typer.Option(help="Label of a thick voxel: majority or centre_slice.")
+        Literal["majority", "centre_slice"], typer.Option(help="Label of a thick voxel.")
     ] = "majority",
-    sequence: Annotated[
-        str, typer.Option(help="spin_echo, gradient_echo or inversion_recovery.")
-    ] = "spin_echo",
+    sequence: Annotated[SequenceName, typer.Option(help="Pulse sequence.")] = "spin_echo",
     te: Annotated[float | None, typer.Option(help="Echo time, seconds.")] = None,
     tr: Annotated[float | None, typer.Option(help="Repetition time, seconds.")] = None,
     ti: Annotated[float | None, typer.Option(help="Inversion time, seconds.")] = None,
@@ -84,27 +84,36 @@ def simulate(
     coils: Annotated[int, typer.Option(help="Receive coils.")] = 1,
     noise: Annotated[float, typer.Option(help="Noise level relative to the reference.")] = 0.1,
     noise_reference: Annotated[
-        str, typer.Option(help="csf, gm, wm (signal of that tissue), image_max, rms or absolute.")
+        NoiseReference, typer.Option(help="Signal of a tissue, of the image, or nothing.")
     ] = "csf",
-    pattern: Annotated[
-        str, typer.Option(help="gaussian, uniform, equispaced (lines) or poisson.")
-    ] = "gaussian",
-    fraction: Fraction = 0.3,
+    pattern: Annotated[Pattern, typer.Option(help="Which lines, or points, are measured.")] = "gaussian",
+    fraction: Annotated[float, typer.Option(help="Share of k-space that is measured, in (0, 1].")] = 0.3,
     center_lines: CenterLines = 16,
-    mask_per: Annotated[str, typer.Option(help="One mask per volume or per slice.")] = "volume",
+    mask_per: Annotated[
+        Literal["volume", "slice"], typer.Option(help="One mask, or one for each slice.")
+    ] = "volume",
     seed: Seed = 0,
 ) -> None:
-    """Simulate under-sampled k-space with oracle labels from label maps of heads.
+    """Simulate under-sampled k-space from label maps.
 
-    Writes OUT/kspace/NAME.h5, OUT/labels/NAME.nii.gz and OUT/images/NAME.nii.gz.
+    Writes OUT/kspace/NAME.h5, OUT/labels/NAME.nii.gz, OUT/images/NAME.nii.gz and OUT/results.jsonl.
+
+    A fuzzy model of BrainWeb is a file for each tissue; SUBJECT_csf_v.rawb.gz stands for SUBJECT_*.
     """
+    from kseg.pipelines.sequence_choice import make_sequence
+    from kseg.pipelines.simulate import SimulationSettings
+    from kseg.pipelines.simulate import simulate as simulate_files
+    from kseg.transforms.dictionary_simulation import ScanProtocol
+
     settings = SimulationSettings(
         source=source,
         oracle=oracle,
-        sequence=make_sequence(sequence, te=te, tr=tr, ti=ti, flip=flip),
-        time_jitter=time_jitter,
-        tissues=tissues,
-        coils=coils,
+        protocol=ScanProtocol(
+            sequence=make_sequence(sequence, te=te, tr=tr, ti=ti, flip=flip),
+            tissues=tissues,
+            n_coils=coils,
+            jitter=time_jitter,
+        ),
         noise=noise,
         noise_reference=noise_reference,
         pattern=pattern,
@@ -118,7 +127,12 @@ def simulate(
 
 @app.command(epilog="Example: kseg segment scans/kspace segmented/ --probabilities")
 def segment(
-    source: Annotated[Path, typer.Argument(metavar="INPUT", help="k-space .h5 or NIfTI image, or a folder.")],
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="INPUT", help="k-space (.h5, .mrd), image (.nii, .nii.gz), or a folder of them."
+        ),
+    ],
     output: Output,
     bundle: Annotated[
         str, typer.Option(help="Name of a shipped bundle, or a bundle's folder.")
@@ -133,17 +147,20 @@ def segment(
         bool, typer.Option("--recurrences", help="Also write every pass's probabilities.")
     ] = False,
     fraction: Annotated[
-        float | None,
-        typer.Option(help="Under-sample images to this share of lines; k-space files are as they are."),
-    ] = None,
+        float, typer.Option(help="Share of an image's lines that is used; k-space files are as they are.")
+    ] = 1.0,
     center_lines: CenterLines = 16,
     seed: Seed = 0,
 ) -> None:
     """Segment k-space files or images.
 
-    Writes OUT/<relative folder>/NAME_seg.nii.gz on the input's own grid, and OUT/results.jsonl. k-space that is
-    made from a magnitude image is Hermitian, and results on it are optimistic.
+    Writes OUT/<relative folder>/NAME_seg.nii.gz on the input's own grid, and OUT/results.jsonl.
+
+    k-space that is made from a magnitude image is Hermitian, and results on it are optimistic.
     """
+    from kseg.pipelines.segment import SegmentSettings
+    from kseg.pipelines.segment import segment as segment_files
+
     settings = SegmentSettings(
         probabilities=probabilities,
         reconstruction=reconstruction,
@@ -161,9 +178,15 @@ def evaluate(
     references: Annotated[Path, typer.Argument(metavar="REFERENCES", help="Folder of NAME.nii.gz.")],
     output: Annotated[Path, typer.Option("--output", help="Table to write.")] = Path("metrics.csv"),
 ) -> None:
-    """Measure Dice, Hausdorff distance and volume of each case and class."""
+    """Compare segmentations with references.
+
+    Writes Dice, Hausdorff distance and volume of each case and class, and prints their means.
+    """
+    from kseg.pipelines.evaluate import evaluate as evaluate_folders
+    from kseg.pipelines.summary_text import summary_text
+
     evaluation = evaluate_folders(
-        predictions, references, output, progress=lambda cases: tqdm(cases, disable=None)
+        predictions, references, output, progress=partial(progress, stage="evaluate")
     )
     if evaluation.exit_code != 3:
         typer.echo(summary_text(evaluation.classes))
@@ -184,9 +207,14 @@ def report(
     output: Annotated[Path, typer.Option("--output", help="Page to write.")] = Path("report.html"),
     images: Annotated[Path | None, typer.Option(help="Folder of NAME.nii.gz to draw on.")] = None,
     references: Annotated[Path | None, typer.Option(help="Folder of reference NAME.nii.gz.")] = None,
-    max_figures: Annotated[int, typer.Option(help="Cases that are drawn, worst first.")] = 20,
+    max_figures: Annotated[int, typer.Option(min=0, help="Cases that are drawn, worst first.")] = 20,
 ) -> None:
-    """Write one self-contained HTML page with tables, box plots and pictures."""
+    """Write one HTML page with tables and pictures.
+
+    The page stands alone: no script, nothing to fetch.
+    """
+    from kseg.pipelines.report import report as write_report
+
     result = write_report(
         segmentations,
         metrics,
@@ -194,7 +222,7 @@ def report(
         images=images,
         references=references,
         max_figures=max_figures,
-        progress=lambda cases: tqdm(cases, disable=None),
+        progress=partial(progress, stage="report"),
     )
     if result.exit_code == 3:
         typer.echo(f"kseg: nothing to do: no case in {metrics}", err=True)
@@ -205,11 +233,17 @@ def report(
 
 @app.command(epilog="Example: kseg demo demo/")
 def demo(
-    output: Annotated[Path, typer.Argument(metavar="[OUT]", help="Output folder.")] = Path("kseg-demo"),
+    output: Annotated[Path, typer.Argument(metavar="OUT", help="Output folder.")] = Path("kseg-demo"),
     seed: Seed = 0,
 ) -> None:
-    """Scan an embedded phantom, segment it with the shipped weights, evaluate and report."""
-    raise typer.Exit(run_demo(output, DEFAULT_BUNDLE, seed, typer.echo))
+    """Show the whole way on an embedded head.
+
+    Scans it, segments it with the shipped weights, evaluates, and writes OUT/report.html.
+    """
+    from kseg.pipelines.demo import run_demo
+    from kseg.pipelines.simulate import SimulationSettings
+
+    raise typer.Exit(run_demo(output, DEFAULT_BUNDLE, SimulationSettings(seed=seed), typer.echo))
 
 
 def _finish(result: BatchResult, verb: str, source: Path) -> None:

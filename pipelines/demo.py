@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from kseg.pipelines.bundle import load_bundle
 from kseg.pipelines.evaluate import evaluate
 from kseg.pipelines.report import report
 from kseg.pipelines.segment import SegmentSettings, segment
@@ -15,26 +16,31 @@ from kseg.transforms.phantom import make_phantom
 _SUBJECT = "mni152"
 
 
-def run_demo(output: Path, bundle: str, seed: int, say: Callable[[str], object]) -> int:
+def run_demo(output: Path, bundle: str, settings: SimulationSettings, say: Callable[[str], object]) -> int:
     """Run the demonstration.
 
     Args:
         output: folder for everything it makes.
         bundle: bundle that segments.
-        seed: seed of the scan.
+        settings: how the embedded head is scanned; its source is not used.
         say: shows one line to the user.
 
     Returns:
         Exit code, as those of the single commands.
+
+    Raises:
+        InputError: the bundle or its weights cannot be used, or nothing can be written to the folder.
     """
     began = time.monotonic()
-    say("1/4 scanning the embedded head at 30 % of the k-space lines, 10 % noise")
-    scan = simulate_scan(make_phantom(mni152_head(), _SUBJECT), SimulationSettings(seed=seed))
-    write_scan(scan, output, _SUBJECT)
+    # Before the head is made: without weights there is nothing to show.
+    load_bundle(bundle)
+    say(f"1/4 scanning the embedded head: {settings.fraction:.0%} of k-space, {settings.noise:.0%} noise")
+    phantom = make_phantom(mni152_head(), _SUBJECT, grid=settings.grid, oracle=settings.oracle)
+    write_scan(simulate_scan(phantom, settings), output, _SUBJECT)
     say("2/4 segmenting straight from k-space")
     segmented, labels = output / "segmented", output / "labels"
-    settings = SegmentSettings(reconstruction=True, recurrences=True)
-    result = segment(output / "kspace", segmented, bundle, settings)
+    every_pass = SegmentSettings(reconstruction=True, recurrences=True)
+    result = segment(output / "kspace" / f"{_SUBJECT}.h5", segmented, bundle, every_pass)
     if result.exit_code:
         return result.exit_code
     say("3/4 comparing with the oracle")

@@ -6,8 +6,8 @@ network achieves on it is optimistic.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import nibabel
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -17,29 +17,29 @@ from torch import Tensor
 
 from kseg.transforms.errors import InputError
 from kseg.transforms.fourier import fft2c
-from kseg.transforms.nifti import NiftiVolume, read_nifti
+from kseg.transforms.head import canonical
+from kseg.transforms.nifti import read_nifti
 
-_PIXEL_MM = 1.0
-_TOLERANCE = 0.02
+_PIXEL_MM, _TOLERANCE = 1.0, 0.02
+_WIDEST_MM = 1000.0
+_STAGE = "read image"
 
-Array = npt.NDArray[np.generic]
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ImageScan:
     """An image as axial slices of k-space, and the way back.
 
     Attributes:
         kspace: `(slice, 1, y, x)`, complex64, in-plane pixels of 1 mm.
-        volume: the image as it was read.
+        affine: affine of the image, 4 x 4.
         canonical_shape: (slice, y, x) of the image turned to canonical orientation.
     """
 
     kspace: Tensor
-    volume: NiftiVolume
+    affine: npt.NDArray[np.float64]
     canonical_shape: tuple[int, int, int]
 
-    def to_input_grid(self, values: Tensor) -> Array:
+    def to_input_grid(self, values: Tensor) -> npt.NDArray[Any]:
         """Bring results back to the grid and orientation of the image.
 
         Args:
@@ -49,11 +49,9 @@ class ImageScan:
             Array `(x, y, z, channel)` in the file order of the image.
         """
         _, n_y, n_x = self.canonical_shape
-        if values.shape[-2:] != (n_y, n_x):
-            values = F.interpolate(values, size=(n_y, n_x), mode="bilinear", align_corners=False)
-        canonical = values.permute(3, 2, 0, 1).numpy()
-        back = ornt_transform(axcodes2ornt("RAS"), io_orientation(self.volume.affine))
-        return np.ascontiguousarray(apply_orientation(canonical, back))
+        turned = _resampled(values, (n_y, n_x)).permute(3, 2, 0, 1).numpy()
+        back = ornt_transform(axcodes2ornt("RAS"), io_orientation(self.affine))
+        return np.ascontiguousarray(apply_orientation(turned, back))
 
 
 def scan_image(path: Path) -> ImageScan:
@@ -66,26 +64,36 @@ def scan_image(path: Path) -> ImageScan:
         path: NIfTI image of any orientation and voxel size.
 
     Raises:
-        InputError: not a usable image, or one that is zero everywhere.
+        InputError: not a usable image, one that is zero everywhere or beyond what float32 holds, or one that is
+            wider than 1 m.
     """
     volume = read_nifti(path)
-    if not volume.array.any():
-        raise InputError(path, "read image", "an image with signal", "zeros everywhere")
-    array = volume.array.astype(np.float32)
-    canonical = nibabel.as_closest_canonical(nibabel.Nifti1Image(array, volume.affine))
-    slices = torch.from_numpy(np.ascontiguousarray(np.asanyarray(canonical.dataobj).transpose(2, 1, 0)))
-    size_x, size_y, _ = nibabel.affines.voxel_sizes(canonical.affine)
-    n_slices, n_y, n_x = slices.shape
-    new_y, new_x = _resampled(n_y, float(size_y)), _resampled(n_x, float(size_x))
-    if (new_y, new_x) != (n_y, n_x):
-        shrinking = new_y < n_y or new_x < n_x
-        slices = F.interpolate(
-            slices[:, None], size=(new_y, new_x), mode="bilinear", align_corners=False, antialias=shrinking
-        )[:, 0]
-    return ImageScan(fft2c(slices[:, None].to(torch.complex64)), volume, (n_slices, n_y, n_x))
+    with np.errstate(over="ignore"):
+        array = volume.array.astype(np.float32)
+    if not array.any():
+        raise InputError(path, _STAGE, "an image with signal", "zeros everywhere")
+    if not np.isfinite(array).all():
+        raise InputError(path, _STAGE, "values that float32 holds", f"{np.abs(volume.array).max():g}")
+    turned, (_, size_y, size_x), _ = canonical(array, volume.affine)
+    n_slices, n_y, n_x = turned.shape
+    if max(n_y * size_y, n_x * size_x) > _WIDEST_MM:
+        received = f"{n_y * size_y:g} x {n_x * size_x:g} mm"
+        raise InputError(path, _STAGE, f"axial slices of at most {_WIDEST_MM:g} mm", received)
+    size = _count(n_y, size_y), _count(n_x, size_x)
+    slices = _resampled(torch.from_numpy(turned)[:, None], size)
+    return ImageScan(fft2c(slices.to(torch.complex64)), volume.affine, (n_slices, n_y, n_x))
 
 
-def _resampled(count: int, size_mm: float) -> int:
+def _count(count: int, size_mm: float) -> int:
+    """Pixels of 1 mm on the same extent."""
     if abs(size_mm / _PIXEL_MM - 1) <= _TOLERANCE:
         return count
     return max(1, round(count * size_mm / _PIXEL_MM))
+
+
+def _resampled(values: Tensor, size: tuple[int, int]) -> Tensor:
+    n_y, n_x = values.shape[-2:]
+    if (n_y, n_x) == size:
+        return values
+    shrinking = size[0] < n_y or size[1] < n_x
+    return F.interpolate(values, size=size, mode="bilinear", align_corners=False, antialias=shrinking)

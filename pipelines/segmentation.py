@@ -8,10 +8,11 @@ from torch import Tensor
 from kseg.networks.seranet import SERANet
 from kseg.transforms.channels import network_input
 
-_SLICES_AT_ONCE = 8
+_PIXELS_AT_ONCE = 80_000
+"""Two slices of the default scan: few enough for a processor's cache, where eight take 1.6 times as long."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SegmentedVolume:
     """What a network makes of a volume.
 
@@ -23,16 +24,11 @@ class SegmentedVolume:
     images: Tensor
     probabilities: Tensor
 
-    @property
-    def labels(self) -> Tensor:
-        """Most probable class of the last pass, `(slice, y, x)`, uint8."""
-        return self.probabilities[-1].argmax(1).to(torch.uint8)
-
 
 def segment_volume(
     network: SERANet, kspace: Tensor, mask: Tensor, *, all_passes: bool = False
 ) -> SegmentedVolume:
-    """Segment a volume slice by slice.
+    """Segment a volume, a few slices at a time; how many changes nothing.
 
     Args:
         network: in evaluation mode.
@@ -41,23 +37,22 @@ def segment_volume(
         all_passes: keep the results of all recurrences, not of the last alone.
 
     Raises:
-        ValueError: coils that the network does not take.
+        ValueError: coils that the network does not take, or values so large that its results are not finite.
     """
-    if kspace.shape[1] != network.n_coils:
-        raise ValueError(
-            f"network: expected k-space of {network.n_coils} coil(s), received {kspace.shape[1]} coils"
-        )
+    n_slices, n_coils, n_y, n_x = kspace.shape
+    if n_coils != network.n_coils:
+        raise ValueError(f"network: expected k-space of {network.n_coils} coil(s), received {n_coils}")
     device = next(network.parameters()).device
-    per_slice = mask.expand(len(kspace), -1)[:, None] if mask.ndim < 3 else mask
+    per_slice = mask if mask.ndim == 3 else mask.expand(n_slices, n_x)[:, None]
+    step = max(1, _PIXELS_AT_ONCE // (n_y * n_x))
+    kept = slice(0 if all_passes else -1, None)
     images, probabilities = [], []
     with torch.inference_mode():
-        for chunk, chunk_mask in zip(
-            kspace.split(_SLICES_AT_ONCE), per_slice.split(_SLICES_AT_ONCE), strict=True
-        ):
-            passes, logits = network.unroll(network_input(chunk, chunk_mask).to(device))
-            kept = slice(None) if all_passes else slice(-1, None)
-            images.append(
-                torch.stack([torch.linalg.vector_norm(image, dim=1).cpu() for image in passes[kept]])
-            )
-            probabilities.append(torch.stack([torch.softmax(values, dim=1).cpu() for values in logits[kept]]))
-    return SegmentedVolume(torch.cat(images, dim=1), torch.cat(probabilities, dim=1))
+        for few, sampled in zip(kspace.split(step), per_slice.split(step), strict=True):
+            passes, logits = network.unroll(network_input(few, sampled).to(device))
+            images.append(torch.stack([image.norm(dim=1).cpu() for image in passes[kept]]))
+            probabilities.append(torch.stack([values.softmax(1).cpu() for values in logits[kept]]))
+    result = SegmentedVolume(torch.cat(images, dim=1), torch.cat(probabilities, dim=1))
+    if not result.probabilities.isfinite().all():
+        raise ValueError("network: expected finite probabilities, received NaN")
+    return result

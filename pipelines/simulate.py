@@ -2,33 +2,56 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from kseg.pipelines.batch import BatchResult, find_files, run_batch
-from kseg.transforms.brainweb import read_brainweb
+from kseg.transforms.brainweb import read_brainweb, read_brainweb_fuzzy
 from kseg.transforms.brainweb_volume import FORMATS
-from kseg.transforms.coil_maps import coil_maps
 from kseg.transforms.coils import root_sum_of_squares
+from kseg.transforms.dictionary_sampling import (
+    EquispacedLinesd,
+    GaussianLinesd,
+    MaskDraw,
+    PoissonDiscd,
+    SampleKSpaced,
+    UniformLinesd,
+)
+from kseg.transforms.dictionary_simulation import AddNoised, ScanKSpaced, ScanProtocol
 from kseg.transforms.errors import InputError
 from kseg.transforms.fourier import ifft2c
+from kseg.transforms.grid import AcquisitionGrid
 from kseg.transforms.head import Head, head_from_labels
 from kseg.transforms.kspace_file import KSpaceVolume, write_kspace
 from kseg.transforms.label_codes import load_label_codes
 from kseg.transforms.nifti import read_label_map, write_nifti
-from kseg.transforms.noise import NoiseReference, add_noise, noise_sigma
+from kseg.transforms.noise import NoiseReference
 from kseg.transforms.phantom import ORACLES, Phantom, make_phantom
-from kseg.transforms.sampling import equispaced_lines, gaussian_lines, line_count, poisson_disc, uniform_lines
-from kseg.transforms.scan import Readout, scan_kspace
-from kseg.transforms.seeds import item_generator
-from kseg.transforms.sequences import GradientEcho, InversionRecovery, SpinEcho
-from kseg.transforms.tissues import load_tissue_table, tissue_list
 
-SOURCES = ("freesurfer", "brainweb_20", "brainweb_normal")
-PATTERNS = ("gaussian", "uniform", "equispaced", "poisson")
-_NIFTI = (".nii", ".nii.gz")
+_PACKED = tuple(ending + packed for ending in FORMATS for packed in ("", ".gz"))
+# A fuzzy head is many files; the one of its fluid stands for all.
+_FLUID = tuple(f"_csf{volume}{ending}" for volume in ("", "_v") for ending in _PACKED)
+
+SOURCES = {
+    "freesurfer": (".nii", ".nii.gz"),
+    "brainweb_20": _PACKED,
+    "brainweb_normal": _PACKED,
+    "brainweb_20_fuzzy": _FLUID,
+    "brainweb_normal_fuzzy": _FLUID,
+}
+"""Endings of the files of each source of heads."""
+
+PATTERNS: dict[str, type[SampleKSpaced]] = {
+    "gaussian": GaussianLinesd,
+    "uniform": UniformLinesd,
+    "equispaced": EquispacedLinesd,
+    "poisson": PoissonDiscd,
+}
+"""The transform that draws each pattern of samples."""
+
 _STAGE = "simulate"
 
 
@@ -37,49 +60,45 @@ class SimulationSettings:
     """What is scanned, and how.
 
     Attributes:
-        source: code table of the label maps, one of `SOURCES`.
+        source: what the files are, one of `SOURCES`: label maps with the codes of FreeSurfer (and CHARM), or
+            crisp or fuzzy models of BrainWeb.
         oracle: how a thick voxel gets its label, one of `ORACLES`.
-        sequence: pulse sequence.
-        time_jitter: largest relative change of TE and of TR, drawn per head.
-        tissues: name or path of the tissue table.
-        coils: number of receive coils.
+        grid: acquired voxels.
+        protocol: sequence, tissues and coils.
         noise: noise level.
-        noise_reference: what the level is relative to.
+        noise_reference: what the level is relative to; the signal of a tissue is that of the nominal sequence.
         pattern: which samples are measured, one of `PATTERNS`.
         fraction: share of samples, in (0, 1].
         center_lines: central lines (for `poisson` the side of the central square) that are always sampled.
         mask_per: `volume` for one mask, `slice` for one per slice.
-        seed: seed of everything random.
+        seed: seed of everything random, 0 or more.
 
     Raises:
-        ValueError: a value that is not among the choices.
+        ValueError: a value that is not among the choices, or a negative seed.
     """
 
     source: str = "freesurfer"
     oracle: str = "majority"
-    sequence: SpinEcho | GradientEcho | InversionRecovery = field(default_factory=SpinEcho)
-    time_jitter: float = 0.0
-    tissues: str = "1.5T"
-    coils: int = 1
+    grid: AcquisitionGrid = field(default_factory=AcquisitionGrid)
+    protocol: ScanProtocol = field(default_factory=ScanProtocol)
     noise: float = 0.1
     noise_reference: NoiseReference = "csf"
     pattern: str = "gaussian"
     fraction: float = 0.3
     center_lines: int = 16
-    mask_per: str = "volume"
+    mask_per: Literal["volume", "slice"] = "volume"
     seed: int = 0
 
     def __post_init__(self) -> None:
-        choices = {"source": SOURCES, "oracle": ORACLES, "pattern": PATTERNS, "mask_per": ("volume", "slice")}
-        for name, known in choices.items():
+        for name, known in {"source": SOURCES, "oracle": ORACLES, "pattern": PATTERNS}.items():
             value = getattr(self, name)
             if value not in known:
                 raise ValueError(f"{name}: expected one of {', '.join(known)}, received {value!r}")
-        if not 0 < self.fraction <= 1:
-            raise ValueError(f"fraction: expected a number in (0, 1], received {self.fraction}")
+        if not 0 <= self.seed < 2**63:
+            raise ValueError(f"seed: expected 0..2**63 - 1, received {self.seed}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SimulatedScan:
     """A scan with everything that is known about it.
 
@@ -87,40 +106,46 @@ class SimulatedScan:
         volume: noisy, under-sampled k-space.
         image: fully sampled, noise-free magnitude `(slice, y, x)`.
         phantom: the head that was scanned.
+        sequence: the sequence, with the times that were drawn.
     """
 
     volume: KSpaceVolume
     image: Tensor
     phantom: Phantom
+    sequence: str
 
 
 def simulate(labels: Path, output: Path, settings: SimulationSettings) -> BatchResult:
-    """Simulate the scan of a label map or of every label map below a folder.
+    """Simulate the scan of a head or of every head below a folder.
 
     Writes `OUTPUT/kspace/NAME.h5`, `OUTPUT/labels/NAME.nii.gz` (the oracle on the acquisition grid) and
-    `OUTPUT/images/NAME.nii.gz` (fully sampled, noise-free magnitude), in the relative folder of the input.
+    `OUTPUT/images/NAME.nii.gz` (fully sampled, noise-free magnitude), in the relative folder of the input, and
+    one line per head to `OUTPUT/results.jsonl`.
 
     Args:
-        labels: label map, or a folder of them.
+        labels: label map or model, or a folder of them. A fuzzy model is a file for each tissue, named by the
+            one of its fluid: `subject04_csf_v.rawb.gz` stands for `subject04_*`.
         output: output folder, made if missing.
         settings: what is scanned, and how.
 
     Raises:
-        InputError: the input does not exist, or is the output folder.
+        InputError: the input or the output folder cannot be used.
+        ValueError: settings that do not fit into each other, such as more central than sampled lines.
     """
-    suffixes = _NIFTI
-    if settings.source != "freesurfer":
-        suffixes = tuple(ending + packed for ending in FORMATS for packed in ("", ".gz"))
-    cases = find_files(labels, suffixes, output)
+    _try_out(settings)
+    cases = find_files(labels, SOURCES[settings.source], output)
 
     def work(case: str, path: Path) -> dict[str, Any]:
-        scan = simulate_scan(
-            make_phantom(_read_head(path, settings.source), case, oracle=settings.oracle), settings
-        )
+        if path.resolve() in {written.resolve() for written in _paths(output, case).values()}:
+            raise InputError(path, _STAGE, "an output folder whose files do not replace it", str(output))
+        head = _read_head(path, case, settings.source)
+        phantom = make_phantom(head, case, grid=settings.grid, oracle=settings.oracle)
+        scan = simulate_scan(phantom, settings)
         write_scan(scan, output, case)
-        return {"sigma": scan.volume.sigma, "sampled": float(scan.volume.mask.float().mean())}
+        sampled = round(float(scan.volume.mask.float().mean()), 4)
+        return {"sequence": scan.sequence, "sigma": scan.volume.sigma, "sampled": sampled}
 
-    return run_batch(cases, work, stage=_STAGE)
+    return run_batch(cases, work, stage=_STAGE, records=output / "results.jsonl")
 
 
 def simulate_scan(phantom: Phantom, settings: SimulationSettings) -> SimulatedScan:
@@ -133,28 +158,29 @@ def simulate_scan(phantom: Phantom, settings: SimulationSettings) -> SimulatedSc
     Raises:
         ValueError: settings that do not fit the phantom, such as more central than sampled lines.
     """
-    generator = item_generator(settings.seed, phantom.subject)
-    table = load_tissue_table(settings.tissues)
-    tissues = tissue_list(table, phantom.tissues)
-    sequence = settings.sequence.jittered(generator, settings.time_jitter)
-    n_slices, n_y, n_x = phantom.labels.shape
-    maps = coil_maps(settings.coils, (n_y, n_x), generator)
-    kspace = scan_kspace(phantom.fractions, tissues, sequence, maps=maps, readout=Readout())
-    image = root_sum_of_squares(ifft2c(kspace))
-    sigma = noise_sigma(
-        settings.noise, settings.noise_reference, sequence=sequence, tissues=table, image=image
+    seed, name = settings.seed, "subject"
+    scan = ScanKSpaced("kspace", settings.protocol, seed=seed, item_key=name)
+    add_noise = AddNoised(
+        "kspace", settings.noise, settings.noise_reference, settings.protocol, seed=seed, item_key=name
     )
-    mask = sampling_mask((n_slices, n_y, n_x), settings, generator)
-    noisy = add_noise(kspace, sigma, generator)
-    volume = KSpaceVolume(
-        kspace=torch.where(mask[:, None] if mask.ndim == 3 else mask[..., None, None, :], noisy, 0),
-        mask=mask,
-        affine=phantom.affine,
-        sigma=sigma,
-        seed=settings.seed,
-        subject=phantom.subject,
+    draw = MaskDraw(settings.mask_per, seed=seed, item_key=name)
+    sample = PATTERNS[settings.pattern]("kspace", settings.fraction, settings.center_lines, draw=draw)
+    clean = scan({"kspace": phantom, name: phantom.subject})
+    item = sample(add_noise(clean))
+    known = item["kspace_meta_dict"]
+    return SimulatedScan(
+        volume=KSpaceVolume(
+            kspace=item["kspace"],
+            mask=item["mask"],
+            affine=phantom.affine,
+            sigma=known["sigma"],
+            seed=seed,
+            subject=phantom.subject,
+        ),
+        image=root_sum_of_squares(ifft2c(clean["kspace"])),
+        phantom=phantom,
+        sequence=known["sequence"],
     )
-    return SimulatedScan(volume, image, phantom)
 
 
 def write_scan(scan: SimulatedScan, output: Path, case: str) -> None:
@@ -165,48 +191,13 @@ def write_scan(scan: SimulatedScan, output: Path, case: str) -> None:
         output: output folder, made if missing.
         case: relative folder and name.
     """
-    labels, image = output / "labels" / f"{case}.nii.gz", output / "images" / f"{case}.nii.gz"
-    kspace = output / "kspace" / f"{case}.h5"
-    for path in (labels, image, kspace):
+    paths = _paths(output, case)
+    for path in paths.values():
         path.parent.mkdir(parents=True, exist_ok=True)
-    write_nifti(labels, to_nifti_axes(scan.phantom.labels), scan.phantom.affine)
-    write_nifti(image, to_nifti_axes(scan.image), scan.phantom.affine)
+    write_nifti(paths["labels"], to_nifti_axes(scan.phantom.labels), scan.phantom.affine)
+    write_nifti(paths["images"], to_nifti_axes(scan.image), scan.phantom.affine)
     # The k-space comes last: where it is, the rest is.
-    write_kspace(kspace, scan.volume)
-
-
-def sampling_mask(
-    shape: tuple[int, int, int], settings: SimulationSettings, generator: torch.Generator
-) -> Tensor:
-    """Draw the mask of a volume.
-
-    Args:
-        shape: (slice, y, x).
-        settings: pattern, share, central lines, and whether every slice has its own.
-        generator: source of randomness.
-
-    Returns:
-        Lines `(x,)` or `(slice, x)`; for `poisson` points `(slice, y, x)`.
-    """
-    n_slices, n_y, n_x = shape
-    n_masks = n_slices if settings.mask_per == "slice" else 1
-    masks = torch.stack([_one_mask((n_y, n_x), settings, generator) for _ in range(n_masks)])
-    if settings.pattern == "poisson":
-        return masks.expand(n_slices, n_y, n_x).clone()
-    return masks if settings.mask_per == "slice" else masks[0]
-
-
-def _one_mask(shape: tuple[int, int], settings: SimulationSettings, generator: torch.Generator) -> Tensor:
-    n_y, n_x = shape
-    n_lines, center = line_count(n_x, settings.fraction), settings.center_lines
-    if settings.pattern == "gaussian":
-        return gaussian_lines(n_x, n_lines, center, generator)
-    if settings.pattern == "uniform":
-        return uniform_lines(n_x, n_lines, center, generator)
-    if settings.pattern == "equispaced":
-        offset = int(torch.randint(n_x, (), generator=generator))
-        return equispaced_lines(n_x, n_lines, center, offset)
-    return poisson_disc(shape, line_count(n_y * n_x, settings.fraction), center, generator)
+    write_kspace(paths["kspace"], scan.volume)
 
 
 def to_nifti_axes(values: Tensor) -> Any:
@@ -214,12 +205,21 @@ def to_nifti_axes(values: Tensor) -> Any:
     return values.permute(2, 1, 0).contiguous().numpy()
 
 
-def _read_head(path: Path, source: str) -> Head:
-    if source != "freesurfer":
-        return read_brainweb(path, source)
-    try:
+def _paths(output: Path, case: str) -> dict[str, Path]:
+    endings = {"kspace": ".h5", "labels": ".nii.gz", "images": ".nii.gz"}
+    return {kind: output / kind / f"{case}{ending}" for kind, ending in endings.items()}
+
+
+def _try_out(settings: SimulationSettings) -> None:
+    """Scan a slice of air, so that settings that cannot work stop the run before the first head does."""
+    _, n_y, n_x = settings.grid.shape
+    air, labels = torch.ones(1, 1, n_y, n_x), torch.zeros(1, n_y, n_x, dtype=torch.uint8)
+    simulate_scan(Phantom(air, ("air",), labels, np.eye(4), "air"), settings)
+
+
+def _read_head(path: Path, case: str, source: str) -> Head:
+    if source == "freesurfer":
         return head_from_labels(read_label_map(path), load_label_codes(source))
-    except InputError:
-        raise
-    except ValueError as error:
-        raise InputError(path, _STAGE, f"labels of the table {source}", str(error)) from error
+    if source.endswith("_fuzzy"):
+        return read_brainweb_fuzzy(path.parent, Path(case).name, source.removesuffix("_fuzzy"))
+    return read_brainweb(path, source)

@@ -1,10 +1,16 @@
-"""Heads that are small enough to be made for a test."""
+"""Heads, and a bundle, that are small enough to be made for a test."""
 
+import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from kseg.pipelines.bundle import build_network, find_bundle
+from kseg.transforms.grid import AcquisitionGrid
 from kseg.transforms.nifti import write_nifti
 
 # FreeSurfer and CHARM codes from the outside in; semi-axes of the ellipsoid along (x, y, z), millimetres.
@@ -32,3 +38,46 @@ def small_heads(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
         paths.append(folder / f"head_{index + 1}.nii.gz")
         write_nifti(paths[-1], labels, np.diag([spacing_mm, spacing_mm, spacing_mm, 1.0]))
     return paths
+
+
+@pytest.fixture(scope="session")
+def save_head() -> Callable[..., Path]:
+    """Writes the label map of a head that fills `small_grid`, 1 mm; turned or mirrored, it is another."""
+
+    def save(path: Path, radius: float = 1.0, codes: tuple[int, int, int] = (24, 3, 2)) -> Path:
+        x, y, z = np.meshgrid(*(np.arange(n) - (n - 1) / 2 for n in (32, 40, 24)), indexing="ij")
+        labels = np.zeros(x.shape, np.uint8)
+        for code, scale in zip(codes, (1.0, 0.85, 0.65), strict=True):
+            inside = (x / 14) ** 2 + (y / 18) ** 2 + (z / 11) ** 2 < (radius * scale) ** 2
+            labels[inside] = code
+        labels[((x - 4) / 4) ** 2 + ((y - 5) / 6) ** 2 + ((z + 2) / 4) ** 2 < radius] = codes[0]
+        affine = np.diag([-1.0, 1.0, 1.0, 1.0])
+        affine[:3, 3] = 12, -30, 7
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_nifti(path, labels, affine)
+        return path
+
+    return save
+
+
+@pytest.fixture(scope="session")
+def small_grid() -> AcquisitionGrid:
+    """A grid for the heads of `save_head`."""
+    return AcquisitionGrid(shape=(8, 40, 32), spacing_mm=(3.0, 1.0, 1.0), headroom_mm=2.0)
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the brain bundle with a network of a few hundred weights, for tests that only read it."""
+    bundle = tmp_path_factory.mktemp("bundle") / "brain_kspace_segmentation"
+    shutil.copytree(find_bundle(bundle.name), bundle, ignore=shutil.ignore_patterns("*.pt", "eval"))
+    config = bundle / "configs" / "inference.json"
+    content = json.loads(config.read_text())
+    content["network_def"] |= {"n_blocks": 1, "n_recurrences": 1, "n_filters": 4, "unet_channels": [4, 8]}
+    config.write_text(json.dumps(content))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        weights = build_network(str(bundle)).state_dict()
+    (bundle / "models").mkdir(exist_ok=True)
+    torch.save(weights, bundle / "models" / "model.pt")
+    return bundle

@@ -1,11 +1,20 @@
 """Which file belongs to which case, and the errors a user reads when that is unclear."""
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from kseg.pipelines.cases import companion, find_segmentations, find_volumes, one_file, require_same_grid
+from kseg.pipelines.cases import (
+    companion,
+    files_by_case,
+    find_segmentations,
+    find_volumes,
+    one_file,
+    require_same_grid,
+)
 from kseg.transforms.errors import InputError
 from kseg.transforms.nifti import NiftiVolume
 
@@ -27,6 +36,33 @@ def test_a_case_is_its_relative_folder_and_name(tmp_path: Path) -> None:
         "site/b": [tmp_path / "site/b.nii"],
         "site/deep/a": [tmp_path / "site/deep/a.nii.gz"],
     }
+
+
+def test_links_are_followed_once_and_hidden_folders_are_left_aside(tmp_path: Path) -> None:
+    touch(tmp_path, "in/b.nii", ".git/objects/c.nii", "elsewhere/deep/a.nii", "in/.hidden/d.nii")
+    (tmp_path / "in" / "link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "again").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "back").symlink_to(tmp_path / "in")
+    (tmp_path / "in" / "gone.nii").symlink_to(tmp_path / "nowhere.nii")
+    found = files_by_case(tmp_path / "in", (".nii",))
+    assert list(found) == ["b", "gone", "link/deep/a"]
+    assert found["gone"] == [tmp_path / "in" / "gone.nii"]
+    assert list(files_by_case(tmp_path / "in", (".nii",), tmp_path / "elsewhere")) == ["b", "gone"]
+
+
+def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path, "closed/a.nii", "b.nii")
+    scandir = os.scandir
+
+    def refuse(path: str) -> Iterator[os.DirEntry[str]]:
+        if Path(path).name == "closed":
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    message = r"closed: find files: expected a folder that can be read, received Permission denied$"
+    with pytest.raises(InputError, match=message):
+        files_by_case(tmp_path, (".nii",))
 
 
 def test_a_segmentation_goes_before_a_plain_name_and_companions_are_left_aside(tmp_path: Path) -> None:
