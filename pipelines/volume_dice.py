@@ -2,8 +2,10 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import Any
 
 import torch
+import torch.distributed as dist
 from ignite.engine import Engine
 from ignite.metrics import Metric
 from ignite.metrics.metric import reinit__is_reduced
@@ -14,7 +16,8 @@ class VolumeDice(Metric):
     """Dice of each volume and class, averaged over volumes and foreground classes.
 
     Slices of one volume arrive in any order; their overlaps are added up before the ratio is taken. A class
-    that neither prediction nor label of a volume holds does not count.
+    that neither prediction nor label of a volume holds does not count. Several processes add up what each has
+    seen, so each slice belongs to one of them.
 
     Args:
         n_classes: classes, background included.
@@ -26,7 +29,8 @@ class VolumeDice(Metric):
 
     def iteration_completed(self, engine: Engine) -> None:
         """Add the batch an evaluator has just seen: its `pred` and `label`, and the `subject` of each item."""
-        output, batch = engine.state.output, engine.state.batch
+        output: Any = engine.state.output
+        batch: Any = engine.state.batch
         self.update((output["pred"], output["label"], batch["subject"]))
 
     @reinit__is_reduced
@@ -35,6 +39,7 @@ class VolumeDice(Metric):
         self._counts: dict[str, Tensor] = defaultdict(
             lambda: torch.zeros(3, self.n_classes, dtype=torch.float64)
         )
+        self._gathered = False
 
     @reinit__is_reduced
     def update(self, output: tuple[Tensor, Tensor, Sequence[str]]) -> None:
@@ -51,7 +56,8 @@ class VolumeDice(Metric):
             self._counts[subject] += torch.stack([mask.sum((1, 2)) for mask in overlap]).cpu()
 
     def compute(self) -> float:
-        """Mean Dice, 0 to 1; 0 if nothing was seen."""
+        """Mean Dice, 0 to 1; 0 if nothing was seen. Where there are several processes, all have to call it."""
+        self._gather()
         scores = self.per_volume()
         values = torch.cat([score[1:] for score in scores.values()]) if scores else torch.zeros(1)
         return float(values[values.isfinite()].mean())
@@ -62,3 +68,15 @@ class VolumeDice(Metric):
             subject: 2 * common / (predicted + labelled)
             for subject, (common, predicted, labelled) in self._counts.items()
         }
+
+    def _gather(self) -> None:
+        """Add the slices of the other processes, once."""
+        if self._gathered or not (dist.is_available() and dist.is_initialized()):
+            return
+        everyone: list[dict[str, Tensor]] = [{} for _ in range(dist.get_world_size())]
+        dist.all_gather_object(everyone, dict(self._counts))
+        self.reset()
+        for counts in everyone:
+            for subject, overlap in counts.items():
+                self._counts[subject] += overlap
+        self._gathered = True

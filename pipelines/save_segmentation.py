@@ -1,0 +1,55 @@
+"""Save segmentations of a MONAI workflow on the grid of the k-space they were made from."""
+
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from monai.config import KeysCollection
+from monai.transforms import MapTransform
+
+from kseg.transforms.dictionary import Item
+from kseg.transforms.nifti import write_nifti
+
+
+class SaveSegmentationd(MapTransform):
+    """Write labels to `OUTPUT_DIR/CASE_seg.nii.gz`, whole or not at all, with the affine of the input as it is.
+
+    Unlike `SaveImaged`, which a kill can leave with a truncated file and which forgets the units.
+
+    Args:
+        keys: labels `(1, slice, y, x)`, whole numbers 0..255.
+        output_dir: where the files go; subfolders of the case are made.
+        meta_key: where the item holds the `affine` that maps `(x, y, slice)` to RAS millimetres.
+        case_key: where it holds the name of the case, a relative path.
+        ending: what the file's name has behind that of the case, with an underscore between.
+        allow_missing_keys: let items without a key pass.
+
+    Raises:
+        InputError: in a call, an affine that NIfTI cannot hold.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        output_dir: str,
+        meta_key: str = "image_meta_dict",
+        case_key: str = "case",
+        ending: str = "seg",
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.output_dir = Path(output_dir)
+        self.meta_key = meta_key
+        self.case_key = case_key
+        self.ending = ending
+
+    def __call__(self, data: Item) -> dict[Hashable, Any]:
+        """Return the item as it is."""
+        item = dict(data)
+        for key in self.key_iterator(item):
+            path = self.output_dir / f"{item[self.case_key]}_{self.ending}.nii.gz"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            labels = np.asarray(item[key][0].cpu()).transpose(2, 1, 0).astype(np.uint8)
+            write_nifti(path, labels, np.asarray(item[self.meta_key]["affine"], np.float64))
+        return item
