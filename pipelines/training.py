@@ -179,6 +179,14 @@ def _save(content: dict[str, Any], path: Path) -> None:
         torch.save(content, temporary)
 
 
+def survive_sigterm(_worker: int) -> None:
+    """Let a data worker live on when its whole process group is terminated, as schedulers of clusters do.
+
+    The training needs it to finish the iteration; it ends with the training.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
 class ClippedGradients:
     """Limit the norm of the gradients, against the occasional huge step of a recurrent network.
 

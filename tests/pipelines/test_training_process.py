@@ -55,7 +55,13 @@ def start(small_heads: list[Path], tmp_path: Path) -> Start:
             command += [f"--{name}", str(value)]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         return subprocess.Popen(
-            command, stdout=subprocess.DEVNULL, stderr=stderr, text=True, env=environment, cwd=tmp_path
+            command,
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
+            text=True,
+            env=environment,
+            cwd=tmp_path,
+            start_new_session=True,
         )
 
     return run
@@ -108,7 +114,7 @@ def test_a_training_that_was_terminated_and_killed_ends_as_one_that_was_not(star
     parts = tmp_path / "parts"
     process = start("parts")
     wait_for(process, (parts / "resume.pt").exists)
-    process.send_signal(signal.SIGTERM)
+    os.killpg(process.pid, signal.SIGTERM)  # its data worker too
     code, messages = finish(process)
     assert code == 128 + signal.SIGTERM, messages[-2000:]
     assert load(parts / "resume.pt")["epoch"] == 1
