@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from kseg.transforms.blocks import map_blocks
 from kseg.transforms.fourier import centring_angle
 from kseg.transforms.separation import OffResonance, separate_decay
 from kseg.transforms.sequences import PulseSequence
@@ -78,7 +79,7 @@ def scan_kspace(
         Conventions docs/conventions.md; the signal model is that of a crushed and spoiled steady state.
     """
     check_scan(fractions, tissues, maps, readout, b0, b1)
-    n_slices, n_y, n_x = fractions.shape[1:]
+    n_slices, n_y = fractions.shape[1:3]
     signal = sequence.signal(tissues)
     times = torch.zeros(n_y, dtype=torch.float64) if readout is None else readout.times(n_y)
     coefficients, courses = separate_decay(readout_decay(tissues, sequence, times), signal)
@@ -86,17 +87,16 @@ def scan_kspace(
     if field is not None:
         courses = (field.courses[:, None] * courses).flatten(0, 1)
     courses, sensitivities, centring_x = _centred(courses, maps.movedim(0, 1))
-    kspace = torch.empty(n_slices, len(maps), n_y, n_x, dtype=torch.complex64)
-    step = max(1, _BLOCK // kspace[0].numel())
-    for start in range(0, n_slices, step):
-        block = slice(start, start + step)
+
+    def scan_block(block: slice) -> Tensor:
         emitted = signal if b1 is None else sequence.signal(tissues, b1[block])
         images = _mix(fractions[:, block], emitted, coefficients)
         receive = sensitivities[block] if len(sensitivities) > 1 else sensitivities
         if field is not None:
             images, receive = field.modulate(images, receive, block)
-        kspace[block] = _encode(images, courses, receive).mul_(centring_x)
-    return kspace
+        return _encode(images, courses, receive).mul_(centring_x)
+
+    return map_blocks(scan_block, n_slices, max(1, _BLOCK // maps[:, 0].numel()))
 
 
 def readout_decay(tissues: Sequence[Tissue], sequence: PulseSequence, times: Tensor) -> Tensor:
