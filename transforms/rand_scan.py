@@ -38,6 +38,7 @@ class RandHeadSliced(Randomizable, Transform):
         scaling: largest relative change of size.
         flip_probability: how often left and right are exchanged.
         slice_jitter: largest shift of the slice, in slices.
+        shear: largest shear of each pair of axes.
     """
 
     def __init__(
@@ -47,11 +48,13 @@ class RandHeadSliced(Randomizable, Transform):
         scaling: float = 0.1,
         flip_probability: float = 0.5,
         slice_jitter: float = 0.5,
+        shear: float = 0.02,
     ) -> None:
         self.strength = DeformationStrength(
             velocity_sd_mm=velocity_sd_mm,
             rotation_deg=rotation_deg,
             scaling=scaling,
+            shear=shear,
             flip_probability=flip_probability,
         )
         self.slice_jitter = slice_jitter
