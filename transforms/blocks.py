@@ -7,38 +7,42 @@ import torch
 from torch import Tensor
 
 
-def map_blocks(function: Callable[[slice], Tensor], count: int, step: int) -> Tensor:
-    """Concatenate the results of a function of blocks of consecutive indices.
+def fill_blocks(
+    rows: Tensor, function: Callable[[slice], Tensor], step: int, *, parallel: bool = True
+) -> None:
+    """Set rows to the results of a function of blocks of consecutive rows.
 
     Every block is worked on by one core. The tensors of a block are so small that PyTorch's own threads would
     wait for each other longer than they work, on a busy machine by orders of magnitude.
 
     Args:
-        function: called with a slice of indices; returns a tensor with one row for each.
-        count: number of indices, 1 or more.
-        step: indices in a block, 1 or more.
-
-    Returns:
-        The rows of all blocks in order.
+        rows: is filled, `(row, ...)`.
+        function: called with a slice; returns these rows.
+        step: rows in a block, 1 or more.
+        parallel: side by side, which records no gradients; else one after the other, which may.
 
     Example:
-        >>> map_blocks(lambda block: torch.arange(5)[block] ** 2, 5, 2)
-        tensor([ 0,  1,  4,  9, 16])
+        >>> squares = torch.empty(5)
+        >>> fill_blocks(squares, lambda block: torch.arange(5.0)[block] ** 2, 2)
+        >>> squares
+        tensor([ 0.,  1.,  4.,  9., 16.])
     """
-    blocks = [slice(start, min(start + step, count)) for start in range(0, count, step)]
+    blocks = [slice(start, min(start + step, len(rows))) for start in range(0, len(rows), step)]
     n_threads = torch.get_num_threads()
-    if len(blocks) == 1 or n_threads == 1:
-        return torch.cat([function(block) for block in blocks])
-    records_gradients = torch.is_grad_enabled()
+    if not parallel or n_threads == 1 or len(blocks) == 1:
+        for block in blocks:
+            rows[block] = function(block)
+        return
+    inference = torch.is_inference_mode_enabled()
 
-    def run(block: slice) -> Tensor:
-        # Whether gradients are recorded is a property of the thread.
-        with torch.set_grad_enabled(records_gradients):
-            return function(block)
+    def fill(block: slice) -> None:
+        # Modes belong to threads.
+        with torch.inference_mode(inference), torch.no_grad():
+            rows[block] = function(block)
 
     try:
         with ThreadPoolExecutor(n_threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            return torch.cat(list(pool.map(run, blocks)))
+            list(pool.map(fill, blocks))
     finally:
         # Threads that start later get the number that was set last by any thread.
         torch.set_num_threads(n_threads)

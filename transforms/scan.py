@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from kseg.transforms.blocks import map_blocks
+from kseg.transforms.blocks import fill_blocks
 from kseg.transforms.fourier import centring_angle
 from kseg.transforms.separation import OffResonance, separate_decay
 from kseg.transforms.sequences import PulseSequence
@@ -96,7 +96,11 @@ def scan_kspace(
             images, receive = field.modulate(images, receive, block)
         return _encode(images, courses, receive).mul_(centring_x)
 
-    return map_blocks(scan_block, n_slices, max(1, _BLOCK // maps[:, 0].numel()))
+    kspace = torch.empty(n_slices, *maps[:, 0].shape, dtype=torch.complex64)
+    inputs = (fractions, maps, b0, b1)
+    recorded = torch.is_grad_enabled() and any(given is not None and given.requires_grad for given in inputs)
+    fill_blocks(kspace, scan_block, max(1, _BLOCK // kspace[0].numel()), parallel=not recorded)
+    return kspace
 
 
 def readout_decay(tissues: Sequence[Tissue], sequence: PulseSequence, times: Tensor) -> Tensor:

@@ -18,10 +18,9 @@ _PHASE_TOLERANCE = 1e-7
 def separate_decay(decay: Tensor, signal: Tensor) -> tuple[Tensor, Tensor]:
     """Write the decay of every tissue as coefficients times few common courses.
 
-    decay_T(t) = 1 + sum_r a_rT c_r(t). The course of the first term is 1 and its coefficients are 1: the
-    signal at the echo. The other courses are the leading singular vectors of the rest, weighted by the
-    signals; real coefficients keep the mixed images real. What is left out is below 1e-5 of the largest
-    signal.
+    decay_T(t) = sum_r a_rT c_r(t). The courses are the leading singular vectors of the decays, weighted by
+    the signals; real coefficients keep the mixed images real. What is left out is below 1e-5 of the largest
+    signal (root mean square over the readout).
 
     Args:
         decay: signal relative to the echo, complex128, `(tissue, y)`.
@@ -37,14 +36,13 @@ def separate_decay(decay: Tensor, signal: Tensor) -> tuple[Tensor, Tensor]:
         tensor([[1.0000, 1.0000],
                 [1.0000, 0.9000]], dtype=torch.float64)
     """
-    rest = torch.view_as_real(decay - 1).flatten(1)
+    parts = torch.view_as_real(decay).flatten(1)
     weights = signal.abs().double()
-    _, singular, courses = torch.linalg.svd(weights[:, None] * rest, full_matrices=False)
+    _, singular, courses = torch.linalg.svd(weights[:, None] * parts, full_matrices=False)
     floor = _DECAY_TOLERANCE * float(weights.max()) * math.sqrt(decay.shape[1])
-    courses = courses[singular > floor]
-    coefficients = torch.cat((torch.ones(1, len(decay)), (courses @ rest.T).float()))
-    courses = torch.view_as_complex(courses.unflatten(1, (-1, 2)))
-    return coefficients, torch.cat((torch.ones_like(decay[:1]), courses))
+    courses = courses[: max(1, int((singular > floor).sum()))]
+    coefficients = (courses @ parts.T).float()
+    return coefficients, torch.view_as_complex(courses.unflatten(1, (-1, 2)).contiguous())
 
 
 class OffResonance:

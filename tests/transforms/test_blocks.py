@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from kseg.transforms.blocks import map_blocks
+from kseg.transforms.blocks import fill_blocks
 
 
 @pytest.fixture(params=[1, 2])
@@ -27,9 +27,12 @@ def threads_here_and_later() -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("step", [1, 2, 3, 7, 100])
-def test_blocks_come_back_in_order(n_threads: int, step: int):
-    rows = torch.arange(14.0).reshape(7, 2)
-    assert torch.equal(map_blocks(lambda block: 2 * rows[block], 7, step), 2 * rows)
+@pytest.mark.parametrize("parallel", [True, False])
+def test_every_row_is_filled_from_its_block(n_threads: int, step: int, parallel: bool):
+    source = torch.arange(14.0).reshape(7, 2)
+    rows = torch.full((7, 2), torch.nan)
+    fill_blocks(rows, lambda block: 2 * source[block], step, parallel=parallel)
+    assert torch.equal(rows, 2 * source)
 
 
 def test_blocks_have_the_size_asked_for(n_threads: int):
@@ -39,24 +42,33 @@ def test_blocks_have_the_size_asked_for(n_threads: int):
         sizes.append(block.stop - block.start)
         return torch.zeros(sizes[-1])
 
-    assert len(map_blocks(size, 8, 3)) == 8
+    fill_blocks(torch.empty(8), size, 3)
     assert sorted(sizes) == [2, 3, 3]
 
 
 def test_every_block_has_one_thread_and_the_number_of_threads_stays(n_threads: int):
-    inside = map_blocks(lambda block: torch.tensor([torch.get_num_threads()]), 4, 1)
-    assert inside.tolist() == [1] * 4
+    inside = torch.zeros(4)
+    fill_blocks(inside, lambda block: torch.tensor([float(torch.get_num_threads())]), 1)
+    assert inside.tolist() == [1.0] * 4
     assert threads_here_and_later() == (n_threads, n_threads)
 
 
-def test_gradients_pass_where_they_are_recorded(n_threads: int):
-    rows = torch.arange(6.0).requires_grad_()
-    (gradient,) = torch.autograd.grad(map_blocks(lambda block: rows[block] ** 2, 6, 2).sum(), rows)
-    assert torch.equal(gradient, 2 * rows.detach())
-    with torch.no_grad():
-        assert not map_blocks(lambda block: rows[block] ** 2, 6, 2).requires_grad
-    with torch.inference_mode():
-        assert not map_blocks(lambda block: rows[block] ** 2, 6, 2).requires_grad
+def test_one_after_the_other_records_gradients(n_threads: int):
+    source = torch.arange(6.0).requires_grad_()
+    rows = torch.empty(6)
+    fill_blocks(rows, lambda block: source[block] ** 2, 2, parallel=False)
+    (gradient,) = torch.autograd.grad(rows.sum(), source)
+    assert torch.equal(gradient, 2 * source.detach())
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_side_by_side_works_where_no_gradients_are_recorded(n_threads: int, mode: type[torch.no_grad]):
+    source = torch.arange(6.0).requires_grad_()
+    with mode():
+        rows = torch.empty(6)
+        fill_blocks(rows, lambda block: source[block] ** 2, 2)
+    assert not rows.requires_grad
+    assert torch.equal(rows, source.detach() ** 2)
 
 
 def test_an_error_in_a_block_is_the_callers(n_threads: int):
@@ -64,5 +76,5 @@ def test_an_error_in_a_block_is_the_callers(n_threads: int):
         raise ValueError(f"block at {block.start}")
 
     with pytest.raises(ValueError, match="block at 0"):
-        map_blocks(fail, 4, 2)
+        fill_blocks(torch.empty(4), fail, 2)
     assert threads_here_and_later() == (n_threads, n_threads)
