@@ -10,6 +10,7 @@ from kseg.transforms.channels import network_input
 
 _PIXELS_AT_ONCE = 80_000
 """Two slices of the default scan: few enough for a processor's cache, where eight take 1.6 times as long."""
+_SMALLEST = 1e-15
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +29,7 @@ class SegmentedVolume:
 def segment_volume(
     network: SERANet, kspace: Tensor, mask: Tensor, *, all_passes: bool = False
 ) -> SegmentedVolume:
-    """Segment a volume, a few slices at a time; how many changes nothing.
+    """Segment a volume, a few slices at a time.
 
     Args:
         network: in evaluation mode.
@@ -37,11 +38,16 @@ def segment_volume(
         all_passes: keep the results of all recurrences, not of the last alone.
 
     Raises:
-        ValueError: coils that the network does not take, or values so large that its results are not finite.
+        ValueError: coils that the network does not take, values whose squares leave the range of float32, or
+            results that are not finite.
     """
     n_slices, n_coils, n_y, n_x = kspace.shape
     if n_coils != network.n_coils:
         raise ValueError(f"network: expected k-space of {network.n_coils} coil(s), received {n_coils}")
+    largest = float(kspace.abs().max())
+    if not _SMALLEST < largest < 1 / _SMALLEST:
+        expected = f"k-space whose largest magnitude lies between {_SMALLEST:g} and {1 / _SMALLEST:g}"
+        raise ValueError(f"network: expected {expected}, received {largest:g}")
     device = next(network.parameters()).device
     per_slice = mask if mask.ndim == 3 else mask.expand(n_slices, n_x)[:, None]
     step = max(1, _PIXELS_AT_ONCE // (n_y * n_x))
@@ -50,7 +56,9 @@ def segment_volume(
     with torch.inference_mode():
         for few, sampled in zip(kspace.split(step), per_slice.split(step), strict=True):
             passes, logits = network.unroll(network_input(few, sampled).to(device))
-            images.append(torch.stack([image.norm(dim=1).cpu() for image in passes[kept]]))
+            images.append(
+                torch.stack([torch.linalg.vector_norm(image, dim=1).cpu() for image in passes[kept]])
+            )
             probabilities.append(torch.stack([values.softmax(1).cpu() for values in logits[kept]]))
     result = SegmentedVolume(torch.cat(images, dim=1), torch.cat(probabilities, dim=1))
     if not result.probabilities.isfinite().all():

@@ -50,7 +50,7 @@ def save_head() -> Callable[..., Path]:
         for code, scale in zip(codes, (1.0, 0.85, 0.65), strict=True):
             inside = (x / 14) ** 2 + (y / 18) ** 2 + (z / 11) ** 2 < (radius * scale) ** 2
             labels[inside] = code
-        labels[((x - 4) / 4) ** 2 + ((y - 5) / 6) ** 2 + ((z + 2) / 4) ** 2 < radius] = codes[0]
+        labels[((x - 5) / 5) ** 2 + ((y - 6) / 7) ** 2 + ((z + 3) / 5) ** 2 < radius] = codes[0]
         affine = np.diag([-1.0, 1.0, 1.0, 1.0])
         affine[:3, 3] = 12, -30, 7
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -77,7 +77,10 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config.write_text(json.dumps(content))
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        weights = build_network(str(bundle)).state_dict()
+        # Weights as they are drawn make one class of everything.
+        weights = {
+            k: v + 0.2 * torch.randn(v.shape) for k, v in build_network(str(bundle)).state_dict().items()
+        }
     (bundle / "models").mkdir(exist_ok=True)
     torch.save(weights, bundle / "models" / "model.pt")
     return bundle
