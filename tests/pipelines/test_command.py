@@ -1,0 +1,314 @@
+"""The command as a user meets it: exit codes, one line per fault, no traceback, nothing half-written."""
+
+import json
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import pytest
+import torch
+
+from kseg import __version__
+from kseg.pipelines import command, segment, simulate
+from kseg.pipelines.batch import BatchResult
+from kseg.pipelines.bundle import find_bundle
+from kseg.pipelines.command import main
+from kseg.transforms import noise
+from kseg.transforms.dictionary_simulation import ScanProtocol
+from kseg.transforms.kspace_file import KSpaceVolume, write_kspace
+from kseg.transforms.nifti import write_nifti
+from kseg.transforms.sequences import InversionRecovery
+
+COMMANDS = ("simulate", "segment", "evaluate", "report", "demo")
+
+# Loading a bundle makes a network, and PyTorch draws its first weights.
+pytestmark = pytest.mark.usefixtures("seeded")
+
+
+def kspace_file(path: Path) -> None:
+    kspace = torch.randn(3, 1, 20, 18, dtype=torch.complex64, generator=torch.Generator().manual_seed(0))
+    mask = torch.ones(18, dtype=torch.bool)
+    write_kspace(path, KSpaceVolume(kspace, mask, np.eye(4), sigma=None, seed=None, subject="s"))
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Ended]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
+    """Run `kseg` in this process, in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    logger, handler = logging.getLogger("kseg"), signal.getsignal(signal.SIGTERM)
+    level = logger.level
+
+    def run_main(*arguments: str | Path) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["kseg", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        shown = capsys.readouterr()
+        assert isinstance(ended.value.code, int)
+        return Ended(ended.value.code, shown.out, shown.err)
+
+    yield run_main
+    logger.setLevel(level)
+    signal.signal(signal.SIGTERM, handler)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_shows_one_example(name: str, run: Run) -> None:
+    ended = run(name, "--help")
+    assert ended.code == 0
+    assert ended.out.count(f"Example: kseg {name} ") == 1
+    assert run(name, "-h").out == ended.out
+
+
+def test_version_and_overview(run: Run) -> None:
+    assert run("--version").out == f"kseg {__version__}\n"
+    overview = run("--help").out
+    assert all(f"\n  {name} " in overview for name in COMMANDS)
+    assert run().code == 2
+
+
+def test_help_does_not_wait_for_torch() -> None:
+    program = "import sys, kseg.pipelines.command; print({'torch', 'monai', 'matplotlib'} & set(sys.modules))"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ended.stdout == "set()\n"
+
+
+def test_choices_are_those_of_the_functions() -> None:
+    assert get_args(command.Source) == tuple(simulate.SOURCES)
+    assert get_args(command.Pattern) == tuple(simulate.PATTERNS)
+    assert get_args(command.NoiseReference) == get_args(noise.NoiseReference)
+    assert (find_bundle(command.DEFAULT_BUNDLE) / "configs" / "inference.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("segment", "in"), "Error: Missing argument 'OUT'."),
+        (("segment", "in", "out", "--nope"), "Error: No such option: --nope"),
+        (("segment", "in", "out", "--seed", "x"), "Error: Invalid value for '--seed': "),
+        (("segment", "in", "out", "--seed", "-1"), "Error: Invalid value for '--seed': "),
+        (
+            ("segment", "in", "out", "--fraction", "2"),
+            "kseg: fraction: expected a number in (0, 1], received 2.0",
+        ),
+        (
+            ("segment", "nowhere", "out"),
+            "kseg: nowhere: find inputs: expected a file or a folder, received nothing there",
+        ),
+        (
+            ("segment", "in/a.txt", "out"),
+            "kseg: in/a.txt: find inputs: expected a file ending in .h5, .mrd, .nii, .nii.gz, received .txt",
+        ),
+        (
+            ("segment", "in", "in"),
+            "kseg: in: find inputs: expected an output folder other than the input, received the same folder",
+        ),
+        (
+            ("segment", "in", "."),
+            "kseg: in: find inputs: expected an output folder other than the input, received ., which holds it",
+        ),
+        (
+            ("segment", "in", "in/a.txt"),
+            "kseg: in/a.txt: find inputs: expected an output folder, received a file",
+        ),
+        (
+            ("segment", "in", "in/a.txt/out"),
+            "kseg: in/a.txt/out/results.jsonl: record results: expected a place to write to, received Not a dir",
+        ),
+        (("segment", "in", "out", "--bundle", "nowhere"), "kseg: nowhere: read bundle: expected one of "),
+        (("simulate", "in", "out", "--pattern", "spiral"), "Error: Invalid value for '--pattern': "),
+        (
+            ("simulate", "in", "out", "--ti", "1"),
+            "kseg: sequence: expected an inversion time for inversion_recovery alone",
+        ),
+        (
+            ("simulate", "in", "out", "--center-lines", "60"),
+            "kseg: line mask: expected 0 <= center <= sampled <= 180 lines",
+        ),
+        (
+            ("simulate", "in", "out", "--tissues", "7T"),
+            "kseg: 7T: read tissue table: expected one of 1.5T, 3T or ",
+        ),
+        (
+            ("simulate", "nowhere", "out"),
+            "kseg: nowhere: find inputs: expected a file or a folder, received nothing there",
+        ),
+        (
+            ("evaluate", "nowhere", "in"),
+            "kseg: nowhere: find NIfTI files: expected a folder, received nothing",
+        ),
+        (("report", "in", "nowhere.csv"), "kseg: nowhere.csv: "),
+        (
+            ("report", "in", "nowhere.csv", "--max-figures", "-1"),
+            "Error: Invalid value for '--max-figures': ",
+        ),
+        (("brew",), "Error: No such command 'brew'."),
+    ],
+)
+def test_wrong_usage_is_exit_code_2(
+    arguments: tuple[str, ...], message: str, tiny_bundle: Path, tmp_path: Path, run: Run
+) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.txt").write_text("no k-space")
+    kspace_file(tmp_path / "in" / "a.h5")
+    before = sorted(tmp_path.rglob("*"))
+    if arguments[0] == "segment" and "--bundle" not in arguments:
+        arguments = (*arguments, "--bundle", str(tiny_bundle))
+    ended = run(*arguments)
+    assert ended.code == 2
+    assert ended.out == ""
+    assert ended.err.splitlines()[-1].startswith(message)
+    assert "Traceback" not in ended.err
+    assert len(ended.err.splitlines()) == (1 if message.startswith("kseg: ") else 4)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def no_weights(bundle: Path) -> None:
+    (bundle / "models" / "model.pt").unlink()
+
+
+def cut_weights(bundle: Path) -> None:
+    weights = bundle / "models" / "model.pt"
+    weights.write_bytes(weights.read_bytes()[:1000])
+
+
+def other_network(bundle: Path) -> None:
+    config = bundle / "configs" / "inference.json"
+    content = json.loads(config.read_text())
+    content["network_def"]["n_filters"] = 6
+    config.write_text(json.dumps(content))
+
+
+def deeper_network(bundle: Path) -> None:
+    config = bundle / "configs" / "inference.json"
+    content = json.loads(config.read_text())
+    content["network_def"]["n_blocks"] = 2
+    config.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("harm", "message"),
+    [
+        (no_weights, "models/model.pt: load weights: expected a file"),
+        (cut_weights, "models/model.pt: load weights: expected an intact file of "),
+        (other_network, "models/model.pt: load weights: expected reconstruction.blocks.0."),
+        (deeper_network, "models/model.pt: load weights: expected the "),
+    ],
+)
+def test_weights_that_are_missing_or_not_those_of_the_network(
+    harm: Callable[[Path], None], message: str, tiny_bundle: Path, tmp_path: Path, run: Run
+) -> None:
+    bundle = shutil.copytree(tiny_bundle, tmp_path / "bundle")
+    harm(bundle)
+    kspace_file(tmp_path / "a.h5")
+    ended = run("segment", "a.h5", "out", "--bundle", "bundle")
+    assert ended.code == 2
+    assert ended.err.startswith(f"kseg: bundle/{message}")
+    assert len(ended.err.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("segment", "in", "out"), "kseg: nothing to do: no input files in in\n"),
+        (("simulate", "in", "out"), "kseg: nothing to do: no input files in in\n"),
+        (("evaluate", "in", "in"), "kseg: nothing to do: no pair of files in in and in\n"),
+    ],
+)
+def test_nothing_to_do_is_exit_code_3(
+    arguments: tuple[str, ...], message: str, tmp_path: Path, run: Run
+) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / ".hidden.h5").touch()
+    ended = run(*arguments)
+    assert (ended.code, ended.out, ended.err) == (3, "", message)
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+def test_every_option_arrives(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    received: list[object] = []
+
+    def listen(*arguments: object) -> BatchResult:
+        received.extend(arguments)
+        return BatchResult(["a"])
+
+    monkeypatch.setattr(simulate, "simulate", listen)
+    scan = (
+        "--source brainweb_20 --oracle centre_slice --sequence inversion_recovery --te 0.02 --tr 6 --ti 0.5"
+    )
+    scan += " --flip 80 --time-jitter 0.1 --tissues 3T --coils 8 --noise 0.2 --noise-reference rms --seed 9"
+    scan += " --pattern uniform --fraction 0.5 --center-lines 12 --mask-per slice"
+    assert run("simulate", "in", "out", *scan.split()).out == "simulated: 1, failed: 0\n"
+    sequence = InversionRecovery(te=0.02, tr=6.0, ti=0.5, flip_deg=80.0)
+    expected = simulate.SimulationSettings(
+        source="brainweb_20",
+        oracle="centre_slice",
+        protocol=ScanProtocol(sequence, tissues="3T", n_coils=8, jitter=0.1),
+        noise=0.2,
+        noise_reference="rms",
+        pattern="uniform",
+        fraction=0.5,
+        center_lines=12,
+        mask_per="slice",
+        seed=9,
+    )
+    assert received == [Path("in"), Path("out"), expected]
+
+    received.clear()
+    monkeypatch.setattr(segment, "segment", listen)
+    options = (
+        "--bundle b --probabilities --reconstruction --recurrences --fraction 0.5 --center-lines 12 --seed 9"
+    )
+    assert run("segment", "in", "out", *options.split()).code == 0
+    settings = segment.SegmentSettings(True, True, True, fraction=0.5, center_lines=12, seed=9)
+    assert received == [Path("in"), Path("out"), "b", settings]
+
+    received.clear()
+    monkeypatch.setattr("kseg.pipelines.demo.run_demo", lambda *arguments: received.extend(arguments) or 3)
+    assert run("demo", "--seed", "4").code == 3
+    assert received[:3] == [Path("kseg-demo"), command.DEFAULT_BUNDLE, simulate.SimulationSettings(seed=4)]
+
+
+def test_from_heads_to_a_page(small_heads: list[Path], tiny_bundle: Path, tmp_path: Path, run: Run) -> None:
+    (tmp_path / "heads").mkdir()
+    shutil.copy(small_heads[0], tmp_path / "heads" / "good.nii.gz")
+    write_nifti(tmp_path / "heads" / "bad.nii.gz", np.full((4, 4, 4), 201, np.uint8), np.eye(4))
+    ended = run("simulate", "heads", "scans", "--noise", "0.05", "--fraction", "0.4", "--seed", "3")
+    assert (ended.code, ended.out) == (1, "simulated: 1, failed: 1\n")
+    ended = run("segment", "scans/kspace", "segmented", "--bundle", tiny_bundle, "--recurrences")
+    assert (ended.code, ended.out) == (0, "segmented: 1, failed: 0\n")
+    ended = run("evaluate", "segmented", "scans/labels", "--output", "tables/metrics.csv")
+    assert ended.code == 0
+    assert ended.out.splitlines()[0].split()[:2] == ["class", "Dice"]
+    assert ended.out.splitlines()[-1] == "written: tables/metrics.csv"
+    pictures = ("--images", "scans/images", "--references", "scans/labels")
+    ended = run("report", "segmented", "tables/metrics.csv", *pictures, "--output", "page.html")
+    assert (ended.code, ended.out) == (0, "written: page.html\n")
+    assert "good" in (tmp_path / "page.html").read_text()
+
+
+def test_a_request_to_stop_ends_like_an_interrupt(run: Run) -> None:
+    run("--version")
+    with pytest.raises(SystemExit) as ended:
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert ended.value.code == 143
