@@ -56,10 +56,10 @@ class VolumeDice(Metric):
             self._counts[subject] += torch.stack([mask.sum((1, 2)) for mask in overlap]).cpu()
 
     def compute(self) -> float:
-        """Mean Dice, 0 to 1; 0 if nothing was seen. Where there are several processes, all have to call it."""
+        """Mean Dice, 0 to 1; not a number where there is nothing to average. All processes have to call it."""
         self._gather()
         scores = self.per_volume()
-        values = torch.cat([score[1:] for score in scores.values()]) if scores else torch.zeros(1)
+        values = torch.cat([score[1:] for score in scores.values()]) if scores else torch.zeros(0)
         return float(values[values.isfinite()].mean())
 
     def per_volume(self) -> dict[str, Tensor]:
