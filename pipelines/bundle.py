@@ -5,14 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from monai.bundle import ConfigParser
 from torch import nn
 
 import kseg.bundles
 from kseg.networks.warm_start import load_weights
-from kseg.transforms.errors import InputError
+from kseg.transforms.errors import InputError, require_file
 
 _STAGE = "read bundle"
+_NETWORK = "a network_def that makes a network"
 
 
 @dataclass(frozen=True)
@@ -60,19 +62,18 @@ def load_bundle(name_or_path: str) -> LoadedBundle:
         name_or_path: see `find_bundle`.
 
     Raises:
-        InputError: no such bundle, a configuration without a network, or weights that are missing, damaged or
-            not those of the network.
+        InputError: no such bundle, a configuration that is missing or makes no network, or weights that are
+            missing, damaged or not those of the network.
     """
     root = find_bundle(name_or_path)
-    network = build_network(str(root))
+    metadata = _read_config(root / "configs" / "metadata.json")
+    with torch.random.fork_rng(devices=[]):  # the weights that are drawn here are replaced at once
+        network = build_network(str(root))
     weights = root / "models" / "model.pt"
     load_weights(network, weights)
-    metadata = root / "configs" / "metadata.json"
-    if not metadata.is_file():
-        raise InputError(metadata, _STAGE, "configs/metadata.json in the bundle", "no such file")
     return LoadedBundle(
         name=root.resolve().name,
-        version=str(ConfigParser.load_config_file(metadata).get("version", "unknown")),
+        version=str(metadata.get("version", "unknown")),
         network=network.eval(),
         weights_sha256=hashlib.sha256(weights.read_bytes()).hexdigest(),
     )
@@ -86,15 +87,28 @@ def build_network(bundle_root: str, overrides: dict[str, Any] | None = None) -> 
         overrides: arguments that differ, such as `{"n_recurrences": 0}`.
 
     Raises:
-        InputError: no inference configuration, or one without a network.
+        InputError: no inference configuration, or one that makes no network.
     """
     path = Path(bundle_root) / "configs" / "inference.json"
-    if not path.is_file():
-        raise InputError(path, _STAGE, "configs/inference.json in the bundle root", "no such file")
-    definition = ConfigParser.load_config_file(path).get("network_def")
+    definition = _read_config(path).get("network_def")
     if not isinstance(definition, dict):
         raise InputError(path, _STAGE, "a network_def", str(definition))
-    network = ConfigParser({"network": {**definition, **(overrides or {})}}).get_parsed_content("network")
+    try:
+        network = ConfigParser({"network": {**definition, **(overrides or {})}}).get_parsed_content("network")
+    except Exception as error:  # whatever the constructor of the network raises; MONAI wraps it
+        cause: BaseException = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        raise InputError(path, _STAGE, _NETWORK, f"{type(cause).__name__}: {cause}") from error
     if not isinstance(network, nn.Module):
-        raise InputError(path, _STAGE, "a network_def that makes a network", type(network).__name__)
+        raise InputError(path, _STAGE, _NETWORK, type(network).__name__)
     return network
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    require_file(path, _STAGE)
+    try:
+        config: dict[str, Any] = ConfigParser.load_config_file(path)
+    except ValueError as error:
+        raise InputError(path, _STAGE, "JSON", str(error)) from error
+    return config

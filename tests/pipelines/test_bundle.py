@@ -1,0 +1,127 @@
+import hashlib
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from kseg.networks.seranet import SERANet
+from kseg.pipelines.bundle import build_network, find_bundle, load_bundle
+from kseg.transforms.errors import InputError
+
+SMALL = {
+    "_target_": "kseg.networks.seranet.SERANet",
+    "n_blocks": 1,
+    "n_recurrences": 1,
+    "n_filters": 4,
+    "unet_channels": [4, 8],
+}
+
+
+@pytest.fixture
+def bundle(tmp_path: Path, seeded: None) -> Path:
+    """The folder of a small bundle with weights."""
+    root = tmp_path / "small_bundle"
+    (root / "configs").mkdir(parents=True)
+    (root / "models").mkdir()
+    (root / "configs/inference.json").write_text(json.dumps({"network_def": SMALL, "output_dir": "."}))
+    (root / "configs/metadata.json").write_text(json.dumps({"version": "1.2.3"}))
+    torch.save(build_network(str(root)).state_dict(), root / "models/model.pt")
+    return root
+
+
+def refused(path: Path, message: str):
+    return pytest.raises(InputError, match="^" + re.escape(f"{path}: {message}"))
+
+
+def test_a_bundle_is_found_by_name_and_by_path(bundle: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    shipped = find_bundle("brain_kspace_segmentation")
+    assert (shipped / "configs/inference.json").is_file()
+    assert find_bundle(str(bundle)) == bundle
+    monkeypatch.chdir(tmp_path)
+    assert find_bundle("small_bundle") == Path("small_bundle")
+    (tmp_path / "brain_kspace_segmentation/configs").mkdir(parents=True)
+    assert find_bundle("brain_kspace_segmentation") == shipped
+
+
+def test_neither_a_name_nor_a_path_is_refused():
+    expected = "one of .*brain_kspace_segmentation.* or the folder of a bundle"
+    with pytest.raises(InputError, match=f"nothing: read bundle: expected {expected}, received neither"):
+        find_bundle("nothing")
+
+
+def test_a_loaded_bundle_has_its_weights_and_tells_which(bundle: Path, monkeypatch: pytest.MonkeyPatch):
+    before = torch.get_rng_state()
+    loaded = load_bundle(str(bundle))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert (loaded.name, loaded.version) == ("small_bundle", "1.2.3")
+    assert not any(module.training for module in loaded.network.modules())
+    weights = torch.load(bundle / "models/model.pt", weights_only=True)
+    assert all(torch.equal(value, weights[name]) for name, value in loaded.network.state_dict().items())
+    assert loaded.weights_sha256 == hashlib.sha256((bundle / "models/model.pt").read_bytes()).hexdigest()
+    monkeypatch.chdir(bundle)
+    assert load_bundle(".").name == "small_bundle"
+
+
+def test_a_network_is_made_as_defined_save_for_what_is_overridden(bundle: Path):
+    defined, joint = build_network(str(bundle)), build_network(str(bundle), {"n_recurrences": 0})
+    assert isinstance(defined, SERANet)
+    assert isinstance(joint, SERANet)
+    assert (defined.n_recurrences, joint.n_recurrences) == (1, 0)
+    assert len(joint.reconstruction.blocks) == len(defined.reconstruction.blocks) == 1
+
+
+def test_weights_are_never_optional(bundle: Path):
+    weights = bundle / "models/model.pt"
+    torch.save(nn.Linear(2, 2).state_dict(), weights)
+    with refused(weights, "load weights: expected the "):
+        load_bundle(str(bundle))
+    weights.unlink()
+    with refused(weights, "load weights: expected a file, received No such file"):
+        load_bundle(str(bundle))
+
+
+@pytest.mark.parametrize("name", ["inference.json", "metadata.json"])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "read bundle: expected a file, received No such file"),
+        ("", "read bundle: expected a file with content, received an empty file"),
+        ("{'a': 1}", "read bundle: expected JSON, received Expecting property name"),
+    ],
+)
+def test_configurations_that_cannot_be_read_are_refused(
+    name: str, content: str | None, message: str, bundle: Path
+):
+    path = bundle / "configs" / name
+    path.unlink()
+    if content is not None:
+        path.write_text(content)
+    with refused(path, message):
+        load_bundle(str(bundle))
+
+
+@pytest.mark.parametrize(
+    ("definition", "message"),
+    [
+        (None, "expected a network_def, received None"),
+        (
+            {"_target_": "kseg.networks.nothing.Net"},
+            "expected a network_def that makes a network, received Mod",
+        ),
+        ({"_target_": "pathlib.Path"}, "expected a network_def that makes a network, received PosixPath"),
+        (
+            {**SMALL, "n_coils": 0},
+            "expected a network_def that makes a network, received ValueError: SERANet: ",
+        ),
+        ({**SMALL, "n_recurences": 0}, "expected a network_def that makes a network, received TypeError: "),
+    ],
+)
+def test_definitions_that_make_no_network_are_refused(definition: object, message: str, bundle: Path):
+    path = bundle / "configs/inference.json"
+    path.write_text(json.dumps({"network_def": definition}))
+    with refused(path, f"read bundle: {message}") as error:
+        build_network(str(bundle))
+    assert "\n" not in str(error.value)
