@@ -33,7 +33,7 @@ Source = Literal["freesurfer", "brainweb_20", "brainweb_normal", "brainweb_20_fu
 SequenceName = Literal["spin_echo", "gradient_echo", "inversion_recovery"]
 NoiseReference = Literal["csf", "gm", "wm", "image_max", "rms", "absolute"]
 Pattern = Literal["gaussian", "uniform", "equispaced", "poisson"]
-Output = Annotated[Path, typer.Argument(metavar="OUT", help="Output folder.")]
+Output = Annotated[Path, typer.Argument(metavar="OUT", file_okay=False, help="Output folder.")]
 CenterLines = Annotated[int, typer.Option(min=0, help="Central lines that are always measured.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
 
@@ -176,7 +176,9 @@ def segment(
 def evaluate(
     predictions: Annotated[Path, typer.Argument(metavar="PREDICTIONS", help="Folder of NAME_seg.nii.gz.")],
     references: Annotated[Path, typer.Argument(metavar="REFERENCES", help="Folder of NAME.nii.gz.")],
-    output: Annotated[Path, typer.Option("--output", help="Table to write.")] = Path("metrics.csv"),
+    output: Annotated[Path, typer.Option("--output", dir_okay=False, help="Table to write.")] = Path(
+        "metrics.csv"
+    ),
 ) -> None:
     """Compare segmentations with references.
 
@@ -204,7 +206,9 @@ def report(
         Path, typer.Argument(metavar="SEGMENTATIONS", help="Folder that kseg segment wrote.")
     ],
     metrics: Annotated[Path, typer.Argument(metavar="METRICS", help="Table that kseg evaluate wrote.")],
-    output: Annotated[Path, typer.Option("--output", help="Page to write.")] = Path("report.html"),
+    output: Annotated[Path, typer.Option("--output", dir_okay=False, help="Page to write.")] = Path(
+        "report.html"
+    ),
     images: Annotated[Path | None, typer.Option(help="Folder of NAME.nii.gz to draw on.")] = None,
     references: Annotated[Path | None, typer.Option(help="Folder of reference NAME.nii.gz.")] = None,
     max_figures: Annotated[int, typer.Option(min=0, help="Cases that are drawn, worst first.")] = 20,
@@ -233,7 +237,7 @@ def report(
 
 @app.command(epilog="Example: kseg demo demo/")
 def demo(
-    output: Annotated[Path, typer.Argument(metavar="OUT", help="Output folder.")] = Path("kseg-demo"),
+    output: Output = Path("kseg-demo"),
     seed: Seed = 0,
 ) -> None:
     """Show the whole way on an embedded head.

@@ -126,10 +126,10 @@ def test_choices_are_those_of_the_functions() -> None:
             ("segment", "in", "."),
             "kseg: in: find inputs: expected an output folder other than the input, received ., which holds it",
         ),
-        (
-            ("segment", "in", "in/a.txt"),
-            "kseg: in/a.txt: find inputs: expected an output folder, received a file",
-        ),
+        (("segment", "in", "in/a.txt"), "Error: Invalid value for 'OUT': "),
+        (("demo", "in/a.txt"), "Error: Invalid value for 'OUT': "),
+        (("evaluate", "in", "in", "--output", "in"), "Error: Invalid value for '--output': "),
+        (("report", "in", "in/a.txt", "--output", "in"), "Error: Invalid value for '--output': "),
         (
             ("segment", "in", "in/a.txt/out"),
             "kseg: in/a.txt/out/results.jsonl: record results: expected a place to write to, received Not a dir",
