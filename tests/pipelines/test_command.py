@@ -29,9 +29,6 @@ from kseg.transforms.sequences import InversionRecovery
 
 COMMANDS = ("simulate", "segment", "evaluate", "report", "demo")
 
-# Loading a bundle makes a network, and PyTorch draws its first weights.
-pytestmark = pytest.mark.usefixtures("seeded")
-
 
 def kspace_file(path: Path) -> None:
     kspace = torch.randn(3, 1, 20, 18, dtype=torch.complex64, generator=torch.Generator().manual_seed(0))

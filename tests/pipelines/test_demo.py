@@ -20,9 +20,6 @@ from kseg.transforms.head import head_from_labels
 from kseg.transforms.label_codes import load_label_codes
 from kseg.transforms.nifti import read_label_map
 
-# Loading a bundle makes a network, and PyTorch draws its first weights.
-pytestmark = pytest.mark.usefixtures("seeded")
-
 
 @pytest.fixture
 def settings(

@@ -30,9 +30,6 @@ from kseg.transforms.nifti import read_label_map, write_nifti
 from kseg.transforms.phantom import make_phantom
 from kseg.transforms.sampling import gaussian_lines
 
-# Loading a bundle makes a network, and PyTorch draws its first weights.
-pytestmark = pytest.mark.usefixtures("seeded")
-
 Save = Callable[..., Path]
 OBLIQUE = np.array([[-0.9, 0.2, 0.3, 9.7], [0.2, 0.95, -0.4, -7.1], [0.1, -0.1, 3.1, 5.3], [0, 0, 0, 1]])
 
@@ -292,6 +289,7 @@ def test_nothing_to_do_needs_no_bundle(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.usefixtures("seeded")
 def test_a_bundle_of_another_kind_of_network_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
