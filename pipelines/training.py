@@ -139,6 +139,10 @@ class ResumableTraining:
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             received = f"{type(error).__name__}: {error}"
             raise InputError(path, _RESUME, "a checkpoint of this configuration", received) from error
+        length = saved.get("epoch_length", engine.state.epoch_length)
+        if batch and length != engine.state.epoch_length:
+            expected = f"{length} iterations per epoch until the interrupted one is over"
+            raise InputError(path, _RESUME, expected, str(engine.state.epoch_length))
         engine.state.epoch = epoch
         engine.state.iteration = epoch * engine.state.epoch_length + batch
         _logger.info("resuming after epoch %d, batch %d from %s", epoch, batch, path)
@@ -163,6 +167,7 @@ class ResumableTraining:
             "scheduler": self.scheduler.state_dict(),
             "epoch": epoch,
             "batch": batch,
+            "epoch_length": engine.state.epoch_length,
             "best": self.best,
         }
         _save(content, self.folder / "resume.pt")

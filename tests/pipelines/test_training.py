@@ -42,9 +42,11 @@ class Items(Dataset[dict[str, Tensor]]):
 class Run:
     """A small training, three iterations per epoch, with everything attached as in a bundle."""
 
-    def __init__(self, folder: Path, epochs: int = 3, val_interval: int = 1, resume: bool = True) -> None:
+    def __init__(
+        self, folder: Path, epochs: int = 3, val_interval: int = 1, resume: bool = True, batch_size: int = 2
+    ) -> None:
         self.items = Items()
-        loader = DataLoader(self.items, batch_size=2, sampler=EpochSampler(6, seed=1))
+        loader = DataLoader(self.items, batch_size, sampler=EpochSampler(6, seed=1))
         self.network = nn.Linear(3, 3)
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=0.1)
         self.scheduler = torch.optim.lr_scheduler.StepLR(self.optimizer, 1, gamma=0.5)
@@ -212,6 +214,16 @@ def test_a_checkpoint_of_another_configuration_is_refused(change, expected, tmp_
     with pytest.raises(InputError, match=re.escape(f"{path}: resume training: expected {expected}")) as info:
         Run(tmp_path)()
     assert "\n" not in str(info.value)
+
+
+def test_batches_change_between_epochs_but_not_within_one(tmp_path):
+    Run(tmp_path / "between", epochs=1)()
+    assert Run(tmp_path / "between", batch_size=3)().trainer.state.iteration == 6
+    with pytest.raises(SystemExit):
+        Run(tmp_path / "within").on_iteration(2, terminate)()
+    message = "expected 3 iterations per epoch until the interrupted one is over, received 2"
+    with pytest.raises(InputError, match=message):
+        Run(tmp_path / "within", batch_size=3)()
 
 
 @pytest.mark.parametrize("content", [b"", b"nothing of the kind"])
