@@ -1,0 +1,37 @@
+"""Whole volumes through a network of slices, inside a MONAI workflow."""
+
+from typing import Any
+
+from monai.inferers import Inferer
+from torch import Tensor
+
+from kseg.networks.seranet import SERANet
+from kseg.pipelines.segmentation import segment_volume
+from kseg.transforms.channels import split_network_input
+
+
+class VolumeInferer(Inferer):
+    """Segment a volume as `kseg segment` does: a few slices at a time, with the same voxels and refusals."""
+
+    def __call__(self, inputs: Tensor, network: Any, *args: Any, **kwargs: Any) -> Tensor:
+        """Segment one volume.
+
+        Args:
+            inputs: real parts of the coils, imaginary parts, sampling mask, `(1, 2 coil + 1, slice, y, x)`.
+            network: a SERANet in evaluation mode.
+            args: nothing.
+            kwargs: nothing.
+
+        Returns:
+            Class probabilities, `(1, class, slice, y, x)`.
+
+        Raises:
+            ValueError: several volumes, further arguments, another network, or as `segment_volume`.
+        """
+        if not isinstance(network, SERANet):
+            raise ValueError(f"volume inferer: expected a SERANet, received {type(network).__name__}")
+        if len(inputs) != 1 or args or kwargs:
+            received = f"{len(inputs)} and {len(args) + len(kwargs)} further arguments"
+            raise ValueError(f"volume inferer: expected one volume alone, received {received}")
+        kspace, mask = split_network_input(inputs[0].movedim(1, 0))
+        return segment_volume(network, kspace, mask[:, 0].bool()).probabilities[-1].movedim(1, 0)[None]
