@@ -1,10 +1,11 @@
-"""Draw the log of one training, or of several that follow each other: loss and validation Dice by epoch.
+"""Draw the log of a training that went in stages: loss and validation Dice by epoch.
 
-Usage: python benchmarks/plot_training.py OUTPUT.png joint/log.csv seranet/log.csv ...
+Usage: python benchmarks/plot_training.py TRAINING_LOG.csv CURVES.png
 """
 
 import csv
 import sys
+from itertools import groupby
 from pathlib import Path
 
 import matplotlib
@@ -13,25 +14,24 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 
-def main(output: Path, logs: list[Path]) -> None:
-    """Draw the logs one after the other along one axis of epochs."""
+def main(log: Path, output: Path) -> None:
+    """Draw one line per stage."""
+    with log.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
     figure, (loss_axes, dice_axes) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
-    begin = 0
-    for log in logs:
-        with log.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-        epochs = [begin + index + 1 for index in range(len(rows))]
+    numbered = enumerate(rows, start=1)
+    for stage, group in groupby(numbered, key=lambda item: item[1]["stage"]):
+        epochs, stage_rows = zip(*group, strict=True)
         for axes, column in ((loss_axes, "loss"), (dice_axes, "volume_dice")):
-            axes.plot(epochs, [float(row[column]) for row in rows], marker=".", label=log.parent.name)
-        begin += len(rows)
-    loss_axes.set(xlabel="epoch", ylabel="cross-entropy, training", yscale="log")
-    dice_axes.set(xlabel="epoch", ylabel="Dice, validation heads (every 4th slice)")
-    dice_axes.legend(frameon=False)
+            axes.plot(epochs, [float(row[column]) for row in stage_rows], marker=".", label=stage)
+    loss_axes.set(xlabel="epoch", ylabel="training loss", yscale="log")
+    dice_axes.set(xlabel="epoch", ylabel="Dice, validation heads, every 4th slice")
+    dice_axes.legend(frameon=False, loc="lower right")
     for axes in (loss_axes, dice_axes):
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(output, dpi=120)
+    figure.savefig(output, dpi=110)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), [Path(name) for name in sys.argv[2:]])
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
