@@ -10,8 +10,6 @@ from pathlib import Path
 import pytest
 
 from kseg.pipelines import demo
-from kseg.pipelines.bundle import find_bundle
-from kseg.pipelines.command import DEFAULT_BUNDLE
 from kseg.pipelines.demo import run_demo
 from kseg.pipelines.simulate import SimulationSettings
 from kseg.transforms.errors import InputError
@@ -88,9 +86,6 @@ def test_a_segmentation_that_fails_ends_the_demo(
     assert not (tmp_path / "out" / "report.html").exists()
 
 
-@pytest.mark.skipif(
-    not (find_bundle(DEFAULT_BUNDLE) / "models" / "model.pt").is_file(), reason="this checkout has no weights"
-)
 def test_the_shipped_weights_segment_the_embedded_head(tmp_path: Path) -> None:
     ended = subprocess.run(
         [Path(sys.executable).with_name("kseg"), "demo", "out"],
