@@ -17,8 +17,8 @@ from kseg.transforms.separation import OffResonance, separate_decay
 from kseg.transforms.sequences import PulseSequence
 from kseg.transforms.tissues import Tissue
 
-_BLOCK = 2**17
-"""Voxels of all coils that are encoded at once: few enough to stay in the cache of a core."""
+_BLOCK = 2**18
+"""Voxels of all coils that are encoded at once: few enough to stay near a core."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def scan_kspace(
     field = None if b0 is None else OffResonance(b0, times, 0.0 if sequence.refocused else sequence.te)
     if field is not None:
         courses = (field.courses[:, None] * courses).flatten(0, 1)
-    courses, sensitivities, centring_x = _centred(courses, maps.movedim(0, 1))
+    courses, sensitivities = _centred(courses, maps.movedim(0, 1))
 
     def scan_block(block: slice) -> Tensor:
         emitted = signal if b1 is None else sequence.signal(tissues, b1[block])
@@ -94,7 +94,7 @@ def scan_kspace(
         receive = sensitivities[block] if len(sensitivities) > 1 else sensitivities
         if field is not None:
             images, receive = field.modulate(images, receive, block)
-        return _encode(images, courses, receive).mul_(centring_x)
+        return _encode(images, courses, receive)
 
     kspace = torch.empty(n_slices, *maps[:, 0].shape, dtype=torch.complex64)
     inputs = (fractions, maps, b0, b1)
@@ -168,29 +168,26 @@ def _mix(fractions: Tensor, signal: Tensor, coefficients: Tensor) -> Tensor:
     return images.view(-1, *fractions.shape[1:])
 
 
-def _centred(courses: Tensor, maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _centred(courses: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
     """Put the phases that centre the transform, and its norm, where data are multiplied anyway.
 
     Returns:
-        Courses `(term, y, 1)`, sensitivities `(slice, coil, y, x)` and what is left to multiply, `(x,)`;
-        complex64.
+        Courses `(term, y, x)` and sensitivities `(slice, coil, y, x)`; complex64.
     """
     n_y, n_x = maps.shape[-2:]
     along_y, along_x = (
         torch.polar(torch.ones(n, dtype=torch.float64), centring_angle(n, maps.device)) for n in (n_y, n_x)
     )
-    courses = (courses * along_y / math.sqrt(n_y * n_x))[..., None].to(torch.complex64)
-    along_x = along_x.to(torch.complex64)
-    return courses, maps * (along_y[:, None].to(torch.complex64) * along_x), along_x
+    courses = (courses * along_y / math.sqrt(n_y * n_x))[..., None] * along_x
+    centring = along_y[:, None].to(torch.complex64) * along_x.to(torch.complex64)
+    return courses.to(torch.complex64), maps * centring
 
 
 def _encode(images: Tensor, courses: Tensor, maps: Tensor) -> Tensor:
     """k-space of images `(term, slice, y, x)`, each weighted by its course along ky."""
-    along_y: Tensor = torch.fft.fft(images[0][:, None] * maps, dim=-2)
-    weighted = along_y.mul_(courses[0])
-    # One term at a time: what one needs stays in the cache, and its transform along y needs no copy.
+    # Both axes are transformed for every term: alone, the strided one takes six times as long as both.
+    kspace: Tensor = torch.fft.fft2(images[0][:, None] * maps).mul_(courses[0])
+    # One term at a time: what one needs stays in the cache.
     for image, course in zip(images[1:], courses[1:], strict=True):
-        along_y = torch.fft.fft(image[:, None] * maps, dim=-2)
-        weighted.addcmul_(along_y, course)
-    kspace: Tensor = torch.fft.fft(weighted, dim=-1)
+        kspace.addcmul_(torch.fft.fft2(image[:, None] * maps), course)
     return kspace
