@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from kseg.pipelines.bundle import load_bundle
+from kseg.pipelines.bundle import find_bundle, load_bundle
 
 pytestmark = pytest.mark.usefixtures("seeded")
 
@@ -65,14 +65,18 @@ def test_exported_torchscript_is_eager(shared_bundle: Path, monai, tmp_path: Pat
         torch.testing.assert_close(scripted(x), expected(shared_bundle, x), rtol=0, atol=1e-4)
 
 
-def test_exported_onnx_is_eager_at_any_size(shared_bundle: Path, monai, tmp_path: Path) -> None:
-    weights = shared_bundle / "models" / "model.pt"
-    files = ("--filepath", tmp_path / "model.onnx", "--ckpt_file", weights)
+@pytest.mark.parametrize("shipped", [False, True], ids=["small network", "shipped network"])
+def test_exported_onnx_is_eager_at_any_size(
+    shared_bundle: Path, shipped: bool, monai, tmp_path: Path
+) -> None:
+    bundle = find_bundle(shared_bundle.name) if shipped else shared_bundle
+    weights = bundle / "models" / "model.pt"
+    files = ("--filepath", tmp_path / "model.onnx", "--ckpt_file", weights, "--bundle_root", bundle)
     shape = ("--input_shape", "[2,3,32,24]", "--converter_kwargs", str(DYNAMIC))
-    ended = monai("onnx_export", "network_def", *files, *network_files(shared_bundle), *shape)
+    ended = monai("onnx_export", "network_def", *files, *network_files(bundle), *shape)
     assert ended.returncode == 0, ended.stdout
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
     for size in SIZES:
         x = scan(*size)
         received = torch.from_numpy(session.run(["pred"], {"image": x.numpy()})[0])
-        torch.testing.assert_close(received, expected(shared_bundle, x), rtol=0, atol=1e-4)
+        torch.testing.assert_close(received, expected(bundle, x), rtol=0, atol=1e-4)

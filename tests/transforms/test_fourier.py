@@ -1,10 +1,13 @@
 import math
+from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from kseg.transforms.channels import channels_to_complex, complex_to_channels
 from kseg.transforms.fourier import fft2c, ifft2c
 from kseg.transforms.testing import assert_adjoint, assert_round_trip, assert_unitary
 
@@ -120,3 +123,26 @@ def test_single_precision_stays_single_and_is_exact_to_it():
 def test_gradients_pass():
     assert torch.autograd.gradcheck(fft2c, random_complex(3, 4).requires_grad_())
     assert torch.autograd.gradcheck(ifft2c, random_complex(3, 4).requires_grad_())
+
+
+class Channels(nn.Module):
+    """One of the transforms, real and imaginary parts as channels."""
+
+    def __init__(self, inverse: bool) -> None:
+        super().__init__()
+        self.inverse = inverse
+
+    def forward(self, x: Tensor) -> Tensor:
+        values = channels_to_complex(x)
+        return complex_to_channels(ifft2c(values) if self.inverse else fft2c(values))
+
+
+@pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")
+@pytest.mark.parametrize("inverse", [False, True])
+@pytest.mark.parametrize("shape", [(216, 180), (7, 6), (9, 15)])
+def test_exported_to_onnx_it_stays_exact(shape: tuple[int, int], inverse: bool, tmp_path: Path):
+    module, path = Channels(inverse).eval(), tmp_path / "fourier.onnx"
+    x = torch.randn(2, 2, *shape, generator=torch.Generator().manual_seed(0))
+    torch.onnx.export(module, (x,), path, input_names=["x"], dynamo=True, verbose=False)
+    received = onnxruntime.InferenceSession(path).run(None, {"x": x.numpy()})[0]
+    torch.testing.assert_close(torch.from_numpy(received), module(x), rtol=0, atol=1e-5)
