@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kseg.pipelines.cases import find_segmentations, find_volumes, one_file, require_same_grid
 from kseg.pipelines.metrics import structure_metrics, voxel_spacing_mm
@@ -116,6 +117,33 @@ def evaluate(
     return evaluation
 
 
+def compare_labels(
+    case: str,
+    predicted: NDArray[np.integer],
+    reference: NDArray[np.integer],
+    spacing_mm: tuple[float, ...],
+    classes: Mapping[int, str] = BRAIN_CLASSES,
+) -> list[MetricsRow]:
+    """Compare a segmentation with its reference, one row for each class.
+
+    Args:
+        case: relative folder and NAME.
+        predicted: label values, `(x, y, slice)`.
+        reference: label values on the same grid.
+        spacing_mm: distance between voxel centres along each axis.
+        classes: label values and their names.
+    """
+    return [
+        MetricsRow(
+            case,
+            class_id,
+            class_name,
+            structure_metrics(predicted == class_id, reference == class_id, spacing_mm),
+        )
+        for class_id, class_name in sorted(classes.items())
+    ]
+
+
 def summary_path(metrics: Path) -> Path:
     """Name the summary that lies beside a table of metrics.
 
@@ -137,10 +165,7 @@ def _evaluate_case(
     predicted, reference = read_label_map(predicted_path), read_label_map(reference_path)
     require_same_grid(predicted_path, predicted, reference, _STAGE)
     spacing_mm = voxel_spacing_mm(reference.affine)
-    rows = []
-    for class_id, class_name in sorted(classes.items()):
-        masks = predicted.array == class_id, reference.array == class_id
-        rows.append(MetricsRow(case, class_id, class_name, structure_metrics(*masks, spacing_mm)))
+    rows = compare_labels(case, predicted.array, reference.array, spacing_mm, classes)
     counts = [np.bincount(volume.array.ravel()) for volume in (predicted, reference)]
     return rows, {int(label) for count in counts for label in np.flatnonzero(count)}
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from kseg import __version__
 from kseg.networks.seranet import SERANet
 from kseg.pipelines.batch import BatchResult, find_files, run_batch
-from kseg.pipelines.bundle import load_bundle
+from kseg.pipelines.bundle import LoadedBundle, load_bundle
 from kseg.pipelines.image_scan import scan_image
 from kseg.pipelines.segmentation import SegmentedVolume, segment_volume
 from kseg.transforms.errors import InputError
@@ -96,10 +96,7 @@ def segment(source: Path, output: Path, bundle: str, settings: SegmentSettings) 
     cases = find_files(source, _KSPACE + _IMAGE, output)
     if not cases:
         return BatchResult()
-    loaded = load_bundle(bundle)
-    network = loaded.network
-    if not isinstance(network, SERANet):
-        raise InputError(bundle, _STAGE, "a bundle whose network is a SERANet", type(network).__name__)
+    loaded, network = load_segmenter(bundle)
 
     def work(case: str, path: Path) -> dict[str, Any]:
         scan = _open_kspace(path) if path.name.endswith(_KSPACE) else _open_image(path, case, settings)
@@ -116,6 +113,24 @@ def segment(source: Path, output: Path, bundle: str, settings: SegmentSettings) 
         }
 
     return run_batch(cases, work, stage=_STAGE, records=output / "results.jsonl")
+
+
+def load_segmenter(bundle: str) -> tuple[LoadedBundle, SERANet]:
+    """Load a bundle whose network segments k-space.
+
+    Args:
+        bundle: name or folder of the bundle.
+
+    Returns:
+        The bundle, and its network.
+
+    Raises:
+        InputError: the bundle or its weights cannot be used, or its network is of another kind.
+    """
+    loaded = load_bundle(bundle)
+    if not isinstance(loaded.network, SERANet):
+        raise InputError(bundle, _STAGE, "a bundle whose network is a SERANet", type(loaded.network).__name__)
+    return loaded, loaded.network
 
 
 def _open_kspace(path: Path) -> _Scan:

@@ -132,13 +132,13 @@ def simulate(labels: Path, output: Path, settings: SimulationSettings) -> BatchR
         InputError: the input or the output folder cannot be used.
         ValueError: settings that do not fit into each other, such as more central than sampled lines.
     """
-    _try_out(settings)
+    try_out(settings)
     cases = find_files(labels, SOURCES[settings.source], output)
 
     def work(case: str, path: Path) -> dict[str, Any]:
         if path.resolve() in {written.resolve() for written in _paths(output, case).values()}:
             raise InputError(path, _STAGE, "an output folder whose files do not replace it", str(output))
-        head = _read_head(path, case, settings.source)
+        head = read_head(path, case, settings.source)
         phantom = make_phantom(head, case, grid=settings.grid, oracle=settings.oracle)
         scan = simulate_scan(phantom, settings)
         write_scan(scan, output, case)
@@ -205,21 +205,39 @@ def to_nifti_axes(values: Tensor) -> Any:
     return values.permute(2, 1, 0).contiguous().numpy()
 
 
-def _paths(output: Path, case: str) -> dict[str, Path]:
-    endings = {"kspace": ".h5", "labels": ".nii.gz", "images": ".nii.gz"}
-    return {kind: output / kind / f"{case}{ending}" for kind, ending in endings.items()}
+def try_out(settings: SimulationSettings) -> None:
+    """Scan a slice of air, so that settings that cannot work stop a run before the first head does.
 
+    Args:
+        settings: how heads will be scanned.
 
-def _try_out(settings: SimulationSettings) -> None:
-    """Scan a slice of air, so that settings that cannot work stop the run before the first head does."""
+    Raises:
+        ValueError: settings that do not fit into each other.
+    """
     _, n_y, n_x = settings.grid.shape
     air, labels = torch.ones(1, 1, n_y, n_x), torch.zeros(1, n_y, n_x, dtype=torch.uint8)
     simulate_scan(Phantom(air, ("air",), labels, np.eye(4), "air"), settings)
 
 
-def _read_head(path: Path, case: str, source: str) -> Head:
+def read_head(path: Path, case: str, source: str) -> Head:
+    """Read a head.
+
+    Args:
+        path: label map or model; of a fuzzy model the file of its fluid.
+        case: relative folder and name.
+        source: what the file is, one of `SOURCES`.
+
+    Raises:
+        InputError: a file that cannot be used.
+        ValueError: codes that the source does not know.
+    """
     if source == "freesurfer":
         return head_from_labels(read_label_map(path), load_label_codes(source))
     if source.endswith("_fuzzy"):
         return read_brainweb_fuzzy(path.parent, Path(case).name, source.removesuffix("_fuzzy"))
     return read_brainweb(path, source)
+
+
+def _paths(output: Path, case: str) -> dict[str, Path]:
+    endings = {"kspace": ".h5", "labels": ".nii.gz", "images": ".nii.gz"}
+    return {kind: output / kind / f"{case}{ending}" for kind, ending in endings.items()}
