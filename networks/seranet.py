@@ -138,7 +138,7 @@ class SERANet(nn.Module):
             each recurrence.
         """
         self._check(x, maps)
-        kspace, mask, image = normalize_scan(x, maps)
+        kspace, mask, image, _ = normalize_scan(x, maps)
         image = self.reconstruction(image, kspace, mask, maps)
         logits, state = self.segmenter(image)
         images, all_logits = [image], [logits]
@@ -149,6 +149,13 @@ class SERANet(nn.Module):
                 images.append(image)
                 all_logits.append(logits)
         return images, all_logits
+
+    @torch.jit.export
+    def reconstruct(self, x: Tensor, maps: Tensor | None = None) -> Tensor:
+        """Image `(batch, 2, y, x)` of the first pass, in the unit and phase of the scan; arguments as `forward`."""
+        self._check(x, maps)
+        kspace, mask, image, factor = normalize_scan(x, maps)
+        return restore_scale(self.reconstruction(image, kspace, mask, maps), factor)
 
     def _check(self, x: Tensor, maps: Tensor | None) -> None:
         if x.ndim != 4 or x.shape[1] != 2 * self.n_coils + 1:
@@ -164,7 +171,7 @@ class SERANet(nn.Module):
             )
 
 
-def normalize_scan(x: Tensor, maps: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+def normalize_scan(x: Tensor, maps: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Take scale and global phase out of a scan.
 
     The zero-filled image x0 is scaled to a root mean square of 1; its phase is turned so that
@@ -175,7 +182,9 @@ def normalize_scan(x: Tensor, maps: Tensor | None = None) -> tuple[Tensor, Tenso
         maps: sensitivities, `(batch, 2 coil, y, x)`.
 
     Returns:
-        Normalised k-space `(batch, 2 coil, y, x)`, mask `(batch, 1, y, x)`, zero-filled image `(batch, 2, y, x)`.
+        Normalised k-space `(batch, 2 coil, y, x)`, mask `(batch, 1, y, x)`, zero-filled image `(batch, 2, y, x)`,
+        and the complex factor `(batch, 1, 1, 1)` that was applied; divided by it, an image has the unit and the
+        phase of the scan again.
     """
     mask = x[:, -1:]
     kspace = channels_to_complex(x[:, :-1]) * mask
@@ -187,4 +196,16 @@ def normalize_scan(x: Tensor, maps: Tensor | None = None) -> tuple[Tensor, Tenso
     scale = torch.sqrt(magnitude.square().mean(dim=(1, 2, 3), keepdim=True)).clamp(min=1e-18)
     direction = (image / scale * magnitude / scale).sum(dim=(1, 2, 3), keepdim=True)
     factor = direction.conj() / (direction.abs().clamp(min=1e-18) * scale)
-    return complex_to_channels(kspace * factor), mask, complex_to_channels(image * factor)
+    return complex_to_channels(kspace * factor), mask, complex_to_channels(image * factor), factor
+
+
+def restore_scale(image: Tensor, factor: Tensor) -> Tensor:
+    """Give a normalised image the unit and the phase of its scan.
+
+    Args:
+        image: real and imaginary part, `(batch, 2, y, x)`.
+        factor: what `normalize_scan` multiplied with, complex, `(batch, 1, 1, 1)`; 0 for an empty scan, whose
+            image becomes zero.
+    """
+    inverse = factor.conj() / factor.abs().square().clamp(min=1e-36)
+    return complex_to_channels(channels_to_complex(image.float()) * inverse)

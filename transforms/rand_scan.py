@@ -10,9 +10,10 @@ from typing import Any
 import torch
 from monai.transforms import Randomizable, Transform
 
-from kseg.transforms.channels import network_input
+from kseg.transforms.channels import complex_to_channels, network_input
 from kseg.transforms.coil_maps import coil_maps
 from kseg.transforms.deformation import DeformationStrength, random_deformation
+from kseg.transforms.fourier import ifft2c
 from kseg.transforms.head import CrispHead
 from kseg.transforms.noise import add_noise, noise_sigma
 from kseg.transforms.phantom import majority_labels
@@ -93,7 +94,8 @@ class RandScanSliced(Randomizable, Transform):
     """Scan one slice; contrast, receive phase, noise and sampled lines vary.
 
     Reads `fractions` and `tissues`; writes `image`, the network's input `(3, y, x)`: real part, imaginary
-    part and mask of the noisy, under-sampled k-space.
+    part and mask of the noisy, under-sampled k-space; and `reference` `(2, y, x)`, float32: real and imaginary
+    part of the image without noise and with all lines, receive phase included, in the unit of `image`.
 
     Args:
         sequence: pulse sequence with its mean times; a spin echo with TE 80 ms and TR 3 s if not given.
@@ -135,7 +137,9 @@ class RandScanSliced(Randomizable, Transform):
         if self.R.rand() < self.lines.other_probability:
             fraction = float(self.R.uniform(self.lines.other_fractions[0], self.lines.other_fractions[1]))
         mask = gaussian_lines(n_x, line_count(n_x, fraction), self.lines.n_center, generator)
-        return {**data, "image": network_input(add_noise(clean, sigma, generator)[None], mask)[0]}
+        image = network_input(add_noise(clean, sigma, generator)[None], mask)[0]
+        reference = complex_to_channels(ifft2c(clean)[None])[0]
+        return {**data, "image": image, "reference": reference}
 
     def _jittered(self, tissue: Tissue) -> Tissue:
         pd, t1, t2 = (1 + self.tissue_jitter * self.R.uniform(-1, 1, 3)).tolist()
