@@ -1,5 +1,6 @@
 """Segment the slices of one volume with a network."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -7,6 +8,7 @@ from torch import Tensor
 
 from kseg.networks.seranet import SERANet
 from kseg.transforms.channels import network_input
+from kseg.transforms.mirror import mirror_x
 
 _PIXELS_AT_ONCE = 80_000
 """Two slices of the default scan: few enough for a processor's cache, where eight take 1.6 times as long."""
@@ -27,7 +29,13 @@ class SegmentedVolume:
 
 
 def segment_volume(
-    network: SERANet, kspace: Tensor, mask: Tensor, *, all_passes: bool = False
+    network: SERANet,
+    kspace: Tensor,
+    mask: Tensor,
+    *,
+    all_passes: bool = False,
+    flip: bool = False,
+    temperature: float = 1.0,
 ) -> SegmentedVolume:
     """Segment a volume, a few slices at a time.
 
@@ -36,11 +44,15 @@ def segment_volume(
         kspace: `(slice, coil, y, x)`, complex64.
         mask: bool, `(x,)`, `(slice, x)` or `(slice, y, x)`, True where sampled.
         all_passes: keep the results of all recurrences, not of the last alone.
+        flip: average images and probabilities with those of the scan mirrored left to right; takes twice as long.
+        temperature: divides the logits; above 1 the probabilities are less sure of the same classes.
 
     Raises:
-        ValueError: coils that the network does not take, values whose squares leave the range of float32, or
-            results that are not finite.
+        ValueError: coils that the network does not take, a temperature that is not a positive number, values
+            whose squares leave the range of float32, or results that are not finite.
     """
+    if not 0 < temperature < math.inf:
+        raise ValueError(f"temperature: expected a positive number, received {temperature}")
     n_slices, n_coils, n_y, n_x = kspace.shape
     if n_coils != network.n_coils:
         raise ValueError(f"network: expected k-space of {network.n_coils} coil(s), received {n_coils}")
@@ -55,12 +67,21 @@ def segment_volume(
     images, probabilities = [], []
     with torch.inference_mode():
         for few, sampled in zip(kspace.split(step), per_slice.split(step), strict=True):
-            passes, logits = network.unroll(network_input(few, sampled).to(device))
-            images.append(
-                torch.stack([torch.linalg.vector_norm(image, dim=1).cpu() for image in passes[kept]])
-            )
-            probabilities.append(torch.stack([values.softmax(1).cpu() for values in logits[kept]]))
+            x = network_input(few, sampled).to(device)
+            found = _passes(network, x, kept, temperature)
+            if flip:
+                mirrored = _passes(network, mirror_x(x), kept, temperature)
+                found = [(one + mirror_x(other)) / 2 for one, other in zip(found, mirrored, strict=True)]
+            images.append(torch.linalg.vector_norm(found[0], dim=2).cpu())
+            probabilities.append(found[1].cpu())
     result = SegmentedVolume(torch.cat(images, dim=1), torch.cat(probabilities, dim=1))
     if not result.probabilities.isfinite().all():
         raise ValueError("network: expected finite probabilities, received NaN")
     return result
+
+
+def _passes(network: SERANet, x: Tensor, kept: slice, temperature: float) -> list[Tensor]:
+    """Images `(pass, slice, 2, y, x)` and class probabilities `(pass, slice, class, y, x)` of the kept passes."""
+    images, logits = network.unroll(x)
+    probabilities = [(each / temperature).softmax(1) for each in logits[kept]]
+    return [torch.stack(images[kept]), torch.stack(probabilities)]

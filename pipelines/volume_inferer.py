@@ -11,7 +11,17 @@ from kseg.transforms.channels import split_network_input
 
 
 class VolumeInferer(Inferer):
-    """Segment a volume as `kseg segment` does: a few slices at a time, with the same voxels and refusals."""
+    """Segment a volume as `kseg segment` does: a few slices at a time, with the same voxels and refusals.
+
+    Args:
+        flip: average with the mirrored scan, see `segment_volume`.
+        temperature: divides the logits, see `segment_volume`.
+    """
+
+    def __init__(self, flip: bool = False, temperature: float = 1.0) -> None:
+        super().__init__()
+        self.flip = flip
+        self.temperature = temperature
 
     def __call__(self, inputs: Tensor, network: Any, *args: Any, **kwargs: Any) -> Tensor:
         """Segment one volume.
@@ -34,4 +44,7 @@ class VolumeInferer(Inferer):
             received = f"{len(inputs)} and {len(args) + len(kwargs)} further arguments"
             raise ValueError(f"volume inferer: expected one volume alone, received {received}")
         kspace, mask = split_network_input(inputs[0].movedim(1, 0))
-        return segment_volume(network, kspace, mask[:, 0].bool()).probabilities[-1].movedim(1, 0)[None]
+        result = segment_volume(
+            network, kspace, mask[:, 0].bool(), flip=self.flip, temperature=self.temperature
+        )
+        return result.probabilities[-1].movedim(1, 0)[None]

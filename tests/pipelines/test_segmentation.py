@@ -6,12 +6,35 @@ import pytest
 import torch
 from torch import Tensor
 
-from kseg.networks.seranet import SERANet
+from kseg.networks.seranet import SERANet, normalize_scan
 from kseg.pipelines import segmentation
 from kseg.pipelines.segmentation import segment_volume
 from kseg.transforms.channels import network_input
+from kseg.transforms.fourier import fft2c, ifft2c
 
 N_SLICES, N_Y, N_X = 5, 12, 10
+
+
+class PixelNetwork(SERANet):
+    """Segments every pixel by the magnitude of its zero-filled image alone, wherever it lies."""
+
+    def __init__(self) -> None:
+        super().__init__(n_blocks=0, n_recurrences=0, n_filters=1, unet_channels=(2, 4))
+
+    def unroll(self, x: Tensor, maps: Tensor | None = None) -> tuple[list[Tensor], list[Tensor]]:
+        image = normalize_scan(x, maps)[2]
+        magnitude = torch.linalg.vector_norm(image, dim=1, keepdim=True)
+        return [image], [magnitude * torch.tensor([0.5, -1.0, 2.0, 1.0])[:, None, None]]
+
+
+class LeftNetwork(PixelNetwork):
+    """Is surer of class 1 the further left a pixel lies, whatever is there."""
+
+    def unroll(self, x: Tensor, maps: Tensor | None = None) -> tuple[list[Tensor], list[Tensor]]:
+        images, logits = super().unroll(x, maps)
+        towards_left = torch.zeros_like(logits[0])
+        towards_left[:, 1] = -0.1 * torch.arange(x.shape[-1])
+        return images, [towards_left]
 
 
 @pytest.fixture(scope="module")
@@ -103,3 +126,70 @@ def test_results_that_are_not_finite_are_refused(network: SERANet, kspace: Tenso
         parameter.data *= 1e38
     with pytest.raises(ValueError, match=r"^network: expected finite probabilities, received NaN$"):
         segment_volume(broken, kspace, torch.ones(N_X, dtype=torch.bool))
+
+
+def reversed_about_the_centre(image: Tensor) -> Tensor:
+    """Every pixel at the index on the other side of n // 2, one by one."""
+    n = image.shape[-1]
+    return torch.stack([image[..., (2 * (n // 2) - index) % n] for index in range(n)], dim=-1)
+
+
+@pytest.mark.usefixtures("seeded")
+@pytest.mark.parametrize("n_x", [10, 11])
+@pytest.mark.parametrize("lines_alone", [True, False])
+def test_flipping_changes_nothing_for_a_network_that_does_not_care_where(
+    n_x: int, lines_alone: bool, kspace: Tensor
+) -> None:
+    segmenter = PixelNetwork().eval()
+    wide = torch.cat([kspace, kspace], dim=-1)[..., :n_x].contiguous()
+    generator = torch.Generator().manual_seed(2)
+    mask = torch.rand((n_x,) if lines_alone else (N_SLICES, N_Y, n_x), generator=generator) < 0.5
+    plain, flipped = (segment_volume(segmenter, wide, mask, flip=each) for each in (False, True))
+    torch.testing.assert_close(flipped.probabilities, plain.probabilities, rtol=0, atol=2e-6)
+    torch.testing.assert_close(flipped.images, plain.images, rtol=0, atol=2e-6)
+
+
+@pytest.mark.usefixtures("seeded")
+def test_what_a_network_says_of_the_mirrored_scan_is_mirrored_back(kspace: Tensor) -> None:
+    mask = torch.ones(N_X, dtype=torch.bool)
+    plain, flipped = (
+        segment_volume(LeftNetwork().eval(), kspace, mask, flip=each).probabilities for each in (False, True)
+    )
+    torch.testing.assert_close(flipped, (plain + reversed_about_the_centre(plain)) / 2)
+    # Index 0 of an even axis is its own mirror image.
+    torch.testing.assert_close(flipped[..., 0], plain[..., 0])
+    torch.testing.assert_close(flipped[..., 1], (plain[..., 1] + plain[..., -1]) / 2)
+
+
+def test_flipping_averages_over_the_scan_of_the_mirrored_head(network: SERANet, kspace: Tensor) -> None:
+    mask = torch.rand((N_SLICES, N_X), generator=torch.Generator().manual_seed(2)) < 0.6
+    mirrored_kspace = fft2c(reversed_about_the_centre(ifft2c(kspace)))
+    mirrored_mask = reversed_about_the_centre(mask)
+    received = segment_volume(network, kspace, mask, flip=True, all_passes=True).probabilities
+    plain = segment_volume(network, kspace, mask, all_passes=True).probabilities
+    other = segment_volume(network, mirrored_kspace, mirrored_mask, all_passes=True).probabilities
+    expected = (plain + reversed_about_the_centre(other)) / 2
+    torch.testing.assert_close(received, expected, rtol=0, atol=1e-6)
+    assert (received - plain).abs().max() > 1e-3
+    torch.testing.assert_close(received.sum(2), torch.ones(3, N_SLICES, N_Y, N_X))
+
+
+def test_temperature_divides_the_logits(network: SERANet, kspace: Tensor) -> None:
+    mask = torch.ones(N_X, dtype=torch.bool)
+    plain, warm = (
+        segment_volume(network, kspace, mask, temperature=each).probabilities for each in (1.0, 2.0)
+    )
+    expected = plain.sqrt() / plain.sqrt().sum(2, keepdim=True)
+    torch.testing.assert_close(warm, expected)
+    assert torch.equal(warm.argmax(2), plain.argmax(2))
+    assert (warm.amax(2) < plain.amax(2)).all()
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0, float("inf"), float("nan")])
+def test_temperatures_that_divide_nothing_are_refused(
+    temperature: float, network: SERANet, kspace: Tensor
+) -> None:
+    with pytest.raises(
+        ValueError, match=f"^temperature: expected a positive number, received {temperature}$"
+    ):
+        segment_volume(network, kspace, torch.ones(N_X, dtype=torch.bool), temperature=temperature)

@@ -35,6 +35,15 @@ def test_probabilities_are_those_of_segment_volume() -> None:
     torch.testing.assert_close(received.sum(1), torch.ones(1, 5, 12, 10))
 
 
+def test_flip_and_temperature_are_passed_on() -> None:
+    segmenter, (kspace, mask) = network(), volume()
+    received = VolumeInferer(flip=True, temperature=1.5)(at_the_door(kspace, mask), segmenter)
+    expected = segment_volume(segmenter, kspace, mask, flip=True, temperature=1.5).probabilities[-1]
+    assert torch.equal(received[0].movedim(0, 1), expected)
+    assert not torch.equal(received, VolumeInferer(flip=True)(at_the_door(kspace, mask), segmenter))
+    assert not torch.equal(received, VolumeInferer(temperature=1.5)(at_the_door(kspace, mask), segmenter))
+
+
 def test_refusals_are_those_of_segment_volume() -> None:
     with pytest.raises(ValueError, match="expected k-space whose largest magnitude lies between"):
         VolumeInferer()(at_the_door(*volume(scale=1e20)), network())
