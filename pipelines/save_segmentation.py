@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from monai.config import KeysCollection
 from monai.transforms import MapTransform
+from numpy.typing import NDArray
+from torch import Tensor
 
 from kseg.transforms.dictionary import Item
 from kseg.transforms.nifti import write_nifti
@@ -50,6 +52,10 @@ class SaveSegmentationd(MapTransform):
         for key in self.key_iterator(item):
             path = self.output_dir / f"{item[self.case_key]}_{self.ending}.nii.gz"
             path.parent.mkdir(parents=True, exist_ok=True)
-            labels = np.asarray(item[key][0].cpu()).transpose(2, 1, 0).astype(np.uint8)
-            write_nifti(path, labels, np.asarray(item[self.meta_key]["affine"], np.float64))
+            voxels = self.voxels(item[key]).transpose(2, 1, 0)
+            write_nifti(path, voxels, np.asarray(item[self.meta_key]["affine"], np.float64))
         return item
+
+    def voxels(self, values: Tensor) -> NDArray[Any]:
+        """What is written of one volume, `(slice, y, x)`."""
+        return np.asarray(values[0].cpu()).astype(np.uint8)

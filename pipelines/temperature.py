@@ -1,0 +1,61 @@
+"""The one number that makes the probabilities of a network as sure as they should be."""
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from torch.nn.functional import cross_entropy
+
+from kseg.pipelines.calibration import require_labels_of
+
+_SMALLEST = 1e-12
+_LOWEST, _HIGHEST = 0.05, 20.0
+
+
+def fit_temperature(cases: Iterable[tuple[NDArray[np.floating], NDArray[np.integer]]]) -> float:
+    """Find the temperature at which probabilities give the truth the largest likelihood.
+
+    Logits divided by it give calibrated probabilities of the same most probable classes. Fit it on cases other
+    than those whose calibration is measured.
+
+    Args:
+        cases: probabilities `(... class)`, made with temperature 1, and labels `(...)` of each case. Those of
+            another temperature give a factor to multiply it with.
+
+    Raises:
+        ValueError: no case, labels of other voxels or classes, or a temperature that is not between 0.05 and 20,
+            as where all probabilities are wrong, or right.
+
+    Reference:
+        Guo et al. 2017, On calibration of modern neural networks, Section 4.2.
+
+    Example:
+        >>> sure = np.array([[0.9, 0.1]] * 4)
+        >>> round(fit_temperature([(sure, np.array([0, 0, 0, 1]))]), 3)  # log 9 / log 3
+        2.0
+    """
+    logits, truth = [], []
+    for probabilities, labels in cases:
+        require_labels_of(probabilities, labels)
+        # Logits but for a constant, which changes nothing.
+        values = torch.from_numpy(np.log(np.maximum(probabilities, _SMALLEST), dtype=np.float32))
+        logits.append(values.flatten(0, -2))
+        truth.append(torch.from_numpy(labels.astype(np.int64)).flatten())
+    if not logits:
+        raise ValueError("temperature: expected at least one case, received none")
+
+    def surprise(logarithm: float) -> float:
+        pairs = zip(logits, truth, strict=True)
+        scale = math.exp(-logarithm)
+        return sum(float(cross_entropy(values * scale, labels, reduction="sum")) for values, labels in pairs)
+
+    bounds = (math.log(_LOWEST), math.log(_HIGHEST))
+    best = minimize_scalar(surprise, bounds=bounds, method="bounded")
+    for border in bounds:
+        if surprise(border) <= best.fun:
+            expected = f"probabilities whose best temperature is between {_LOWEST} and {_HIGHEST:g}"
+            raise ValueError(f"temperature: expected {expected}, received {math.exp(border):.3g} or beyond")
+    return math.exp(best.x)
