@@ -34,6 +34,7 @@ SequenceName = Literal["spin_echo", "gradient_echo", "inversion_recovery"]
 NoiseReference = Literal["csf", "gm", "wm", "image_max", "rms", "absolute"]
 Pattern = Literal["gaussian", "uniform", "equispaced", "poisson"]
 Output = Annotated[Path, typer.Argument(metavar="OUT", file_okay=False, help="Output folder.")]
+Bundle = Annotated[str, typer.Option(help="Name of a shipped bundle, or a bundle's folder.")]
 CenterLines = Annotated[int, typer.Option(min=0, help="Central lines that are always measured.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
 
@@ -134,9 +135,7 @@ def segment(
         ),
     ],
     output: Output,
-    bundle: Annotated[
-        str, typer.Option(help="Name of a shipped bundle, or a bundle's folder.")
-    ] = DEFAULT_BUNDLE,
+    bundle: Bundle = DEFAULT_BUNDLE,
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="Also write class probabilities.")
     ] = False,
@@ -235,6 +234,43 @@ def report(
     raise typer.Exit(result.exit_code)
 
 
+@app.command(epilog="Example: kseg study heads/ study/ --fractions 0.1,0.2,0.3,0.5,1 --target 0.85")
+def study(
+    labels: Annotated[Path, typer.Argument(metavar="LABELS", help="Label map, or a folder of them.")],
+    output: Output,
+    bundle: Bundle = DEFAULT_BUNDLE,
+    fractions: Annotated[
+        str, typer.Option(help="Shares of k-space that are measured, each in (0, 1].")
+    ] = "0.05,0.1,0.15,0.2,0.3,0.4,0.5,0.7,1",
+    noise: Annotated[str, typer.Option(help="Noise levels relative to the signal of CSF.")] = "0.05,0.1,0.2",
+    target: Annotated[float, typer.Option(help="Mean Dice that a scan has to reach.")] = 0.85,
+    source: Annotated[Source, typer.Option(help="What the files are.")] = "freesurfer",
+    center_lines: CenterLines = 16,
+    seed: Seed = 0,
+) -> None:
+    """Find the cheapest scan with which a bundle still segments well.
+
+    Scans every head at each noise level and share of k-space, segments it, compares it with its labels, and
+    writes OUT/study.csv and OUT/study.png. A study that was stopped goes on where it was.
+    """
+    from kseg.pipelines.simulate import SimulationSettings
+    from kseg.pipelines.study import StudySettings
+    from kseg.pipelines.study import study as run_study
+    from kseg.pipelines.study_table import study_text
+
+    settings = StudySettings(
+        fractions=_numbers("fractions", fractions),
+        noises=_numbers("noise", noise),
+        target=target,
+        scan=SimulationSettings(source=source, center_lines=center_lines, seed=seed),
+    )
+    result = run_study(labels, output, bundle, settings)
+    if result.results:
+        typer.echo(study_text(result.results, target))
+        typer.echo(f"written: {output / 'study.csv'}, {output / 'study.png'}")
+    _finish(result.heads, "studied", labels)
+
+
 @app.command(epilog="Example: kseg demo demo/")
 def demo(
     output: Output = Path("kseg-demo"),
@@ -248,6 +284,13 @@ def demo(
     from kseg.pipelines.simulate import SimulationSettings
 
     raise typer.Exit(run_demo(output, DEFAULT_BUNDLE, SimulationSettings(seed=seed), typer.echo))
+
+
+def _numbers(name: str, text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(number) for number in text.split(","))
+    except ValueError as error:
+        raise ValueError(f"{name}: expected numbers with commas between them, received {text!r}") from error
 
 
 def _finish(result: BatchResult, verb: str, source: Path) -> None:
