@@ -1,0 +1,136 @@
+"""From the weights of a cell to its metrics, and back from the files that hold them."""
+
+import json
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from monai.bundle import ConfigParser
+
+from kseg.pipelines.bundle import find_bundle
+from kseg.pipelines.evaluate import evaluate
+from kseg.pipelines.metrics_table import ClassSummary, read_metrics, summarise
+from kseg.pipelines.segment import SegmentSettings, segment
+from kseg.transforms.errors import InputError
+from paper.budget import Heads
+from paper.grid import Cell
+from paper.plan import Training
+from paper.provenance import commit, hardware
+from paper.records import read_record, write_record
+from paper.scans import head_name
+from paper.training import BUNDLE, configurations, finished, weights_of
+
+_STAGE = "evaluate cell"
+_KEYS = ("trainings", "test_heads", "seconds", "slices_seen", "commits", "hardware")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a cell.
+
+    Attributes:
+        cell: the cell.
+        classes: metrics of each class over the test heads; empty where the cell is missing.
+        missing: why there are no metrics, or empty.
+        record: what is known of the run.
+    """
+
+    cell: Cell
+    classes: Sequence[ClassSummary] = ()
+    missing: str = ""
+    record: Mapping[str, Any] = field(default_factory=dict)
+
+
+def evaluate_cell(
+    cell: Cell, trainings: Sequence[Training], scans: Path, runs: Path, recurrences: bool = False
+) -> None:
+    """Segment the scans of the test heads with the network of a cell, and compare with the oracle.
+
+    Writes `metrics.csv`, the segmentations, a bundle with the weights, and last the record `result.json`.
+
+    Args:
+        cell: the cell.
+        trainings: its trainings, all of them finished.
+        scans: see `simulate_test_heads`.
+        runs: folder of all runs.
+        recurrences: keep the probability maps of every pass, for figure 5.
+
+    Raises:
+        InputError: a head that could not be segmented or compared, or weights that cannot be used.
+    """
+    began = time.monotonic()
+    folder = cell_folder(cell, runs)
+    records = [finished(training, runs) or {} for training in trainings]
+    bundle = _write_bundle(trainings[-1], folder / "bundle", runs)
+    shutil.rmtree(folder / "segmented", ignore_errors=True)
+    segmented = segment(
+        scans / "kspace", folder / "segmented", str(bundle), SegmentSettings(recurrences=recurrences)
+    )
+    metrics = folder / "metrics.csv"
+    evaluation = evaluate(folder / "segmented", scans / "labels", metrics)
+    reasons = {**{failure.case: failure.reason for failure in evaluation.failures}, **segmented.failed}
+    if reasons:
+        raise InputError(folder, _STAGE, "metrics of all test heads", "; ".join(reasons.values()))
+    content = {
+        "cell": asdict(cell),
+        "trainings": [training.name for training in trainings],
+        "test_heads": sorted({row.case for row in evaluation.rows}),
+        "seconds": {
+            "training": round(sum(record["seconds"] for record in records), 1),
+            "evaluation": round(time.monotonic() - began, 1),
+        },
+        "slices_seen": sum(record["slices_seen"] for record in records),
+        "commits": sorted({*(record["commit"] for record in records), commit()}),
+        "hardware": sorted({*(record["hardware"] for record in records), hardware()}),
+    }
+    write_record(folder / "result.json", content, {"metrics": metrics})
+
+
+def read_outcome(cell: Cell, trainings: Sequence[Training], heads: Heads, runs: Path) -> Outcome:
+    """Read the result of a cell.
+
+    Args:
+        cell: the cell.
+        trainings: what it is made of now: a result of other settings does not count.
+        heads: label maps.
+        runs: folder of all runs.
+
+    Raises:
+        InputError: a damaged result.
+    """
+    folder = cell_folder(cell, runs)
+    path = folder / "result.json"
+    record = read_record(path, {"metrics": folder / "metrics.csv"}, _KEYS)
+    if record is None:
+        return Outcome(cell, missing="not run")
+    names = [head_name(head) for head in heads.test]
+    if record["trainings"] != [training.name for training in trainings] or record["test_heads"] != names:
+        return Outcome(cell, missing="run with other settings")
+    rows = read_metrics(folder / "metrics.csv")
+    if sorted({row.case for row in rows}) != sorted(names):
+        received = ", ".join(sorted({row.case for row in rows}))
+        raise InputError(folder / "metrics.csv", _STAGE, f"metrics of {', '.join(names)}", received)
+    return Outcome(cell, summarise(rows), record=record)
+
+
+def cell_folder(cell: Cell, runs: Path) -> Path:
+    """Where the results of a cell lie."""
+    return runs / "cells" / cell.name
+
+
+def _write_bundle(training: Training, folder: Path, runs: Path) -> Path:
+    """Make a bundle that `kseg segment` takes: the shipped one with the network and the weights of a training."""
+    shipped = find_bundle(BUNDLE) / "configs"
+    (folder / "configs").mkdir(parents=True, exist_ok=True)
+    (folder / "models").mkdir(exist_ok=True)
+    parser = ConfigParser(ConfigParser.load_config_files(configurations(training)))
+    parser.update(training.arguments)
+    inference = json.loads((shipped / "inference.json").read_text(encoding="utf-8"))
+    inference["network_def"] |= parser.get_parsed_content("network_overrides")
+    (folder / "configs/inference.json").write_text(json.dumps(inference, indent=4) + "\n", encoding="utf-8")
+    shutil.copyfile(shipped / "metadata.json", folder / "configs/metadata.json")
+    shutil.copyfile(weights_of(training, runs), folder / "models/model.pt")
+    return folder

@@ -1,0 +1,131 @@
+"""Figure 5, the probability maps over the recurrences, and figure 6, Dice against the number of blocks."""
+
+from collections.abc import Mapping, Sequence
+from io import BytesIO
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from kseg.pipelines.case_pictures import CaseSources, draw_case
+from kseg.pipelines.cases import find_segmentations
+from kseg.pipelines.evaluate import BRAIN_CLASSES
+from kseg.pipelines.palette import class_colours
+from kseg.transforms.errors import InputError
+from paper.budget import Budget
+from paper.evaluation import Outcome, cell_folder
+from paper.grid import TYPES, Cell, Grid, figure6_cells
+from paper.rows import TISSUES, plain, score, write_csv
+
+_STAGE = "draw figure 5"
+_LINES = {"cascade": "-", "autoencoder": "--"}
+_DOTS_PER_INCH = 120
+_PAD = 0.12
+_LEAST_SPAN = 0.02
+
+
+def figure5(cell: Cell, scans: Path, runs: Path) -> bytes:
+    """Draw the class probabilities of one test slice in every pass of a cell's network.
+
+    Args:
+        cell: a cell that was evaluated with its recurrences.
+        scans: folder of the scans of the test heads.
+        runs: folder of all runs.
+
+    Returns:
+        A PNG file: the first test head, the slice with most brain.
+
+    Raises:
+        InputError: no segmentation, no maps beside it, or files that are damaged.
+    """
+    folder = cell_folder(cell, runs) / "segmented"
+    found = find_segmentations(folder)
+    if not found:
+        raise InputError(folder, _STAGE, "segmentations", "none")
+    case = next(iter(found))
+    pictures = draw_case(case, CaseSources(folder, found, references=scans / "labels"), BRAIN_CLASSES)
+    if pictures.recurrences is None:
+        raise InputError(folder, _STAGE, f"probability maps {case}_recurrences.nii.gz", "none")
+    return pictures.recurrences
+
+
+def figure6(grid: Grid, budget: Budget, outcomes: Mapping[Cell, Outcome]) -> bytes:
+    """Draw Dice against the number of reconstruction blocks: one panel per tissue, one line per method and type.
+
+    A cell that is missing leaves a gap in its line, and the figure says how many are.
+
+    Args:
+        grid: methods.
+        budget: blocks and their numbers.
+        outcomes: what became of the cells.
+
+    Returns:
+        A PNG file.
+    """
+    drawn = [method for method in grid.methods.values() if method.figure6]
+    colours = list(class_colours(range(len(drawn))).values())
+    figure = Figure(figsize=(10.5, 3.8), dpi=_DOTS_PER_INCH, layout="constrained")
+    panels = figure.subplots(1, len(TISSUES))
+    missing: list[str] = []
+    for method, colour in zip(drawn, colours, strict=True):
+        for block, cells in figure6_cells(method, budget).items():
+            missing += [cell.name for cell in cells if outcomes[cell].missing]
+            for axes, tissue in zip(panels, TISSUES, strict=True):
+                values = [score(outcomes[cell].classes, tissue, "sample_dice") for cell in cells]
+                axes.plot(
+                    [cell.n_blocks for cell in cells],
+                    [float("nan") if value is None else value for value in values],
+                    linestyle=_LINES.get(block, ":"),
+                    color=colour,
+                    marker="o",
+                    markersize=4,
+                    label=f"{method.title} ({TYPES[block]})",
+                )
+    for axes, tissue in zip(panels, TISSUES, strict=True):
+        _frame(axes, tissue, budget.figure6_blocks)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(drawn), frameon=False, fontsize=9)
+    if missing:
+        total = sum(len(c) for method in drawn for c in figure6_cells(method, budget).values())
+        figure.suptitle(f"{len(missing)} of {total} points missing", fontsize=9, color="#d55e00")
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def write_figure6_csv(
+    path: Path, grid: Grid, budget: Budget, outcomes: Mapping[Cell, Outcome], runs: Path
+) -> None:
+    """Write the points of figure 6.
+
+    Args:
+        path: the file.
+        grid: methods.
+        budget: blocks and their numbers.
+        outcomes: what became of the cells.
+        runs: folder of all runs.
+    """
+    lines: list[list[object]] = []
+    for method in grid.methods.values():
+        for block, cells in figure6_cells(method, budget).items():
+            for cell in cells:
+                outcome = outcomes[cell]
+                dice = [score(outcome.classes, tissue, "sample_dice") for tissue in TISSUES]
+                lines.append([method.title, TYPES[block], cell.n_blocks, *dice, plain(outcome.missing, runs)])
+    write_csv(path, ["method", "type", "blocks", *TISSUES, "missing"], lines)
+
+
+def _frame(axes: Axes, tissue: str, numbers: Sequence[int]) -> None:
+    axes.set_title(tissue, fontsize=10, loc="left")
+    axes.set_xlabel("reconstruction blocks")
+    axes.set_ylabel("Dice")
+    axes.set_xticks(list(numbers))
+    axes.set_xlim(min(numbers) - 0.3, max(numbers) + 0.3)
+    low, high = axes.dataLim.intervaly
+    if high >= low:
+        # Differences of a few thousandths must not look like much.
+        span = max(high - low, _LEAST_SPAN)
+        middle = (low + high) / 2
+        axes.set_ylim(middle - (0.5 + _PAD) * span, middle + (0.5 + _PAD) * span)
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)

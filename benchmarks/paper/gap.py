@@ -1,0 +1,73 @@
+"""How much of the gap between zero-filled and fully sampled data a method closes."""
+
+from collections.abc import Mapping, Sequence
+
+from paper.budget import Budget
+from paper.grid import TYPES, Grid
+from paper.rows import Row
+from paper.spread import Spread
+
+_UPPER, _LOWER = "fully_sampled", "zero_filling"
+
+
+def gaps(row: Row, upper: Row, lower: Row) -> dict[int, float | None]:
+    """Gap closed by a row, for each seed that all three rows have: (row - lower) / (upper - lower).
+
+    Args:
+        row: the method.
+        upper: Fully-sampled.
+        lower: Zero-filling.
+
+    Returns:
+        The share by seed; None where the fully sampled network is not the better one, so that there is no gap.
+    """
+    values, high, low = row.by_seed(), upper.by_seed(), lower.by_seed()
+    shared = [seed for seed in values if seed in high and seed in low]
+    return {
+        seed: (values[seed] - low[seed]) / (high[seed] - low[seed]) if high[seed] > low[seed] else None
+        for seed in shared
+    }
+
+
+def gap_markdown(tables: Mapping[float, Sequence[Row]], grid: Grid, budget: Budget) -> str:
+    """Lay out the gap closed by every method that reconstructs, beside the paper's.
+
+    Args:
+        tables: rows by noise level.
+        grid: holds the paper's Dice.
+        budget: noise levels.
+    """
+    header = "".join(f" {noise:.0%} noise | the paper's |" for noise in budget.noises)
+    lines = [f"| method | type |{header}", "|---|---|" + "---|---|" * len(budget.noises)]
+    first = [row for row in tables[budget.noises[0]] if row.block]
+    for place in first:
+        cells = []
+        for noise in budget.noises:
+            known = {(row.method.name, row.block): row for row in tables[noise]}
+            row = known[place.method.name, place.block]
+            cells += [_gap_text(row, known[_UPPER, None], known[_LOWER, None]), _paper_gap(row, grid, noise)]
+        title, kind = place.method.title, TYPES[place.block or ""]
+        lines.append(f"| {title} | {kind} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _gap_text(row: Row, upper: Row, lower: Row) -> str:
+    missing = [each.title for each in (row, upper, lower) if not each.done]
+    if missing:
+        return f"missing: {', '.join(missing)}"
+    found = gaps(row, upper, lower)
+    if not found:
+        return "missing: no seed in common"
+    if None in found.values():
+        return "no gap: Fully-sampled is not better than Zero-filling"
+    text = Spread(tuple(share for share in found.values() if share is not None)).text(2)
+    planned = {outcome.cell.seed for outcome in row.outcomes}
+    return text if len(found) == len(planned) else f"{text} ({len(found)} of {len(planned)} seeds)"
+
+
+def _paper_gap(row: Row, grid: Grid, noise: float) -> str:
+    printed = grid.paper_dice.get(row.method.name, {}).get(row.block or "none", {})
+    if noise not in printed:
+        return ""
+    upper, lower = (grid.paper_dice[name]["none"][noise] for name in (_UPPER, _LOWER))
+    return f"{(printed[noise] - lower) / (upper - lower):.2f}"

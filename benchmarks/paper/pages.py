@@ -1,0 +1,175 @@
+"""The pages and files that an experiment leaves: tables, gap, figures, and how they were made."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from kseg.transforms.atomic import atomic_path
+from paper.evaluation import Outcome
+from paper.experiment import Experiment
+from paper.figures import figure5, figure6, write_figure6_csv
+from paper.gap import gap_markdown
+from paper.grid import TYPES, Cell, figure5_cell
+from paper.plan import cell_fraction
+from paper.rows import TISSUES, plain, score, table_rows, write_csv
+from paper.scans import simulate_test_heads
+from paper.tables import METRICS, missing_markdown, order_markdown, table_markdown, write_table_csv
+
+_HOW_TO_READ = (
+    "Mean ± standard deviation over the seeds, where there are several. Dice and Hausdorff distance (the largest "
+    "distance between surfaces) are taken over the whole volume of each test head, then averaged; the paper took "
+    "them slice by slice, so its distances do not compare with these. One row is called better than another only "
+    "where the means lie further apart than both standard deviations together; otherwise it is a tie."
+)
+
+
+def write_results(experiment: Experiment, outcomes: Mapping[Cell, Outcome], output: Path) -> list[str]:
+    """Write everything into a folder, each file in one step.
+
+    Args:
+        experiment: what was run.
+        outcomes: what became of every cell.
+        output: made if missing.
+
+    Returns:
+        What could not be drawn, one line each.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    grid, budget, runs = experiment.grid, experiment.budget, experiment.runs
+    tables = {noise: table_rows(grid, budget, noise, outcomes) for noise in budget.noises}
+    made = how_made(experiment, outcomes)
+    names = []
+    for number, (noise, rows) in enumerate(tables.items(), start=1):
+        names.append(f"table{number}")
+        title = f"# Table {number}: {budget.fraction:.0%} of the lines, {noise:.0%} noise\n"
+        order = f"## Order of the average Dice\n\n{order_markdown(rows, grid, budget)}"
+        missing = f"## Missing\n\n{missing_markdown(rows, runs)}"
+        _write(
+            output / f"table{number}.md",
+            title,
+            _HOW_TO_READ + "\n",
+            table_markdown(rows, runs),
+            order,
+            missing,
+            made,
+        )
+        write_table_csv(output / f"table{number}.csv", rows, runs)
+    _write(output / "gap.md", _GAP, gap_markdown(tables, grid, budget), made)
+    write_figure6_csv(output / "figure6.csv", grid, budget, outcomes, runs)
+    write_cells_csv(output / "cells.csv", outcomes, runs)
+    failures = []
+    for name, draw in _figures(experiment, outcomes).items():
+        failures += _draw(output / name, draw)
+    drawn = [name for name in _figures(experiment, outcomes) if (output / name).is_file()]
+    _write(output / "index.md", _index(experiment, [*names, "gap"], drawn, failures), made)
+    return failures
+
+
+def how_made(experiment: Experiment, outcomes: Mapping[Cell, Outcome]) -> str:
+    """Say under which budget, from which commit and on which hardware the results were made."""
+    budget, heads = experiment.budget, experiment.heads
+    per_epoch = len(budget.slices) * len(heads.train)
+    done = [outcome.record for outcome in outcomes.values() if not outcome.missing]
+    # A training that several cells share is counted once for each of them, as if each had done it.
+    hours = sum(sum(record["seconds"].values()) for record in done) / 3600
+    sizes = ", ".join(f"{name} {value}" for name, value in budget.sizes.items())
+    lines = [
+        f"- budget `{budget.name}`: {budget.epochs} epochs of {len(heads.train)} heads x {len(budget.slices)} slices "
+        f"= {budget.epochs * per_epoch} slices seen by every method, by the stages of one that has several together; "
+        "every stage starts at the same learning rate and halves it at the same shares of its length; the same seed "
+        "gives the same slices in the same order, later stages of a method see further ones",
+        f"- Adam, learning rate {budget.learning_rate:g}, halved after {budget.halve_after:.0%} of each stage, "
+        f"batches of {budget.batch_size}, {budget.precision}",
+        f"- {budget.n_blocks} reconstruction blocks; {sizes}",
+        "- weights after the last epoch: none is chosen by the test heads, which training never sees",
+        f"- {len(heads.test)} test heads, scanned once for each noise level, the same for every method",
+        f"- {len(done)} of {len(outcomes)} cells, {hours:.2f} hours of training and evaluation together",
+        f"- commits: {_distinct(done, 'commits')}",
+        f"- hardware: {_distinct(done, 'hardware')}",
+    ]
+    return "## How this was made\n\n" + "\n".join(lines) + "\n"
+
+
+def write_cells_csv(path: Path, outcomes: Mapping[Cell, Outcome], runs: Path) -> None:
+    """Write one line per cell: its numbers, what it saw and took, or why it is missing.
+
+    Args:
+        path: the file.
+        outcomes: what became of every cell.
+        runs: folder of all runs.
+    """
+    numbers = [(tissue, metric) for tissue in TISSUES for metric in METRICS]
+    names = [f"{tissue}_{METRICS[metric]}" for tissue, metric in numbers]
+    known = ["method", "type", "blocks", "noise", "seed"]
+    ran = ["slices_seen", "training_seconds", "evaluation_seconds", "commits"]
+    lines: list[Sequence[object]] = []
+    for cell, outcome in outcomes.items():
+        record = outcome.record
+        seconds = record.get("seconds", {})
+        lines.append(
+            [
+                *(cell.method, TYPES.get(cell.block or "", ""), cell.n_blocks, cell.noise, cell.seed),
+                *(score(outcome.classes, *number) for number in numbers),
+                *(record.get("slices_seen"), seconds.get("training"), seconds.get("evaluation")),
+                " ".join(record.get("commits", [])),
+                plain(outcome.missing, runs),
+            ]
+        )
+    write_csv(path, [*known, *names, *ran, "missing"], lines)
+
+
+_GAP = """# Gap closed
+
+(method - Zero-filling) / (Fully-sampled - Zero-filling) in average Dice, computed for each seed that all three have;
+mean ± standard deviation over the seeds. 0 is what segmenting the zero-filled image gives, 1 what all lines give.
+"""
+
+
+def _figures(experiment: Experiment, outcomes: Mapping[Cell, Outcome]) -> dict[str, Callable[[], bytes]]:
+    grid, budget, runs = experiment.grid, experiment.budget, experiment.runs
+    cell = figure5_cell(budget)
+
+    def draw5() -> bytes:
+        if outcomes[cell].missing:
+            raise ValueError(f"figure 5: {cell.name} is missing: {plain(outcomes[cell].missing, runs)}")
+        fraction = cell_fraction(grid.methods[cell.method], budget)
+        return figure5(cell, simulate_test_heads(experiment.heads, cell.noise, fraction, runs), runs)
+
+    return {"figure5.png": draw5, "figure6.png": lambda: figure6(grid, budget, outcomes)}
+
+
+def _draw(path: Path, draw: Callable[[], bytes]) -> list[str]:
+    try:
+        picture = draw()
+    except (ValueError, OSError) as error:
+        # One that was drawn from other results must not stand for these.
+        path.unlink(missing_ok=True)
+        return [f"{path.name}: {error}"]
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(picture)
+    return []
+
+
+def _index(
+    experiment: Experiment, pages: Sequence[str], drawn: Sequence[str], failures: Sequence[str]
+) -> str:
+    budget = experiment.budget
+    captions = {
+        "figure5.png": "Figure 5: probability of each tissue in the first pass and after each recurrence of "
+        f"SERANet-3 (type {TYPES[budget.blocks[0]]}), {budget.noises[0]:.0%} noise, and the reference.",
+        "figure6.png": f"Figure 6: Dice against the number of reconstruction blocks, {budget.noises[0]:.0%} noise, "
+        f"seed {budget.seeds[0]}; solid: type A, dashed: type B.",
+    }
+    toctree = "```{toctree}\n:maxdepth: 1\n\n" + "\n".join(pages) + "\n```\n"
+    figures = "\n".join(f"![{captions[name]}]({name})\n\n{captions[name]}\n" for name in drawn)
+    missing = "\n".join(f"- missing: {plain(line, experiment.runs)}" for line in failures)
+    title = "# Results\n\nWritten by `benchmarks/paper_tables.py`; `cells.csv` holds every single network.\n"
+    return "\n".join(part for part in (title, toctree, figures, missing) if part)
+
+
+def _distinct(records: Sequence[Mapping[str, Sequence[str]]], key: str) -> str:
+    return "; ".join(sorted({value for record in records for value in record[key]})) or "none"
+
+
+def _write(path: Path, *parts: str) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text("\n".join(parts), encoding="utf-8")

@@ -1,0 +1,106 @@
+"""The trainings of a cell: stages with everything that decides their result, under one budget for all methods."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from paper.budget import Budget, Heads
+from paper.grid import Cell, Method
+from paper.records import short_digest
+
+_SEED_STEP = 1000
+"""Between the seeds of a method's stages: so each stage sees new slices, as one long training does."""
+
+
+@dataclass(frozen=True, eq=False)
+class Training:
+    """A stage of a cell; cells whose stages agree in everything share it.
+
+    Attributes:
+        name: what it is, and a digest of everything that decides its result; name of its folder.
+        config: file of the bundle's `configs/methods`, without ending.
+        arguments: top-level keys of the configuration, without paths.
+        train: label maps that it learns from.
+        warm_start: training that each part of the network starts from.
+    """
+
+    name: str
+    config: str
+    arguments: dict[str, Any]
+    train: tuple[Path, ...]
+    warm_start: dict[str, "Training"]
+
+    @property
+    def slices_seen(self) -> int:
+        """Slices that the training takes its steps on."""
+        return int(self.arguments["epochs"]) * len(self.arguments["slices"]) * len(self.train)
+
+
+def plan_cell(cell: Cell, method: Method, budget: Budget, heads: Heads) -> list[Training]:
+    """List the trainings of a cell in their order; the last one makes the network that is evaluated.
+
+    Args:
+        cell: the cell.
+        method: its method.
+        budget: what every method gets.
+        heads: label maps.
+    """
+    planned: dict[str, Training] = {}
+    epochs = share_epochs(budget.epochs, [stage.share for stage in method.stages])
+    for position, (stage, count) in enumerate(zip(method.stages, epochs, strict=True)):
+        arguments: dict[str, Any] = {
+            "seed": cell.seed + _SEED_STEP * position,
+            "epochs": count,
+            "halve_every": max(1, round(budget.halve_after * count)),
+            "learning_rate": budget.learning_rate,
+            "batch_size": budget.batch_size,
+            "precision": budget.precision,
+            "slices": list(budget.slices),
+            "noise": [cell.noise, cell.noise],
+            "fraction": cell_fraction(method, budget),
+            "other_probability": 0.0,
+            "sizes": dict(budget.sizes),
+            **({"block": cell.block, "n_blocks": cell.n_blocks} if cell.block else {}),
+            **stage.options,
+        }
+        parts = {part: planned[earlier] for part, earlier in stage.warm_start.items()}
+        decisive = {
+            "config": stage.config,
+            "arguments": arguments,
+            "heads": [path.name for path in heads.train],
+            "warm_start": {part: training.name for part, training in parts.items()},
+        }
+        name = Cell(stage.name, cell.block, cell.n_blocks, cell.noise, cell.seed).name
+        planned[stage.name] = Training(
+            f"{name}-{short_digest(decisive)}", stage.config, arguments, heads.train, parts
+        )
+    return list(planned.values())
+
+
+def cell_fraction(method: Method, budget: Budget) -> float:
+    """Share of lines that a method gets to see."""
+    return budget.fraction if method.fraction is None else method.fraction
+
+
+def share_epochs(epochs: int, shares: Sequence[int]) -> list[int]:
+    """Divide the epochs of a method among its stages.
+
+    Args:
+        epochs: of the whole method.
+        shares: of each stage, relative to the others.
+
+    Raises:
+        ValueError: a stage without an epoch.
+
+    Example:
+        >>> share_epochs(50, [1, 2]), share_epochs(50, [1, 1, 1])
+        ([17, 33], [17, 16, 17])
+    """
+    ends = [round(epochs * sum(shares[: number + 1]) / sum(shares)) for number in range(len(shares))]
+    counts = [end - start for start, end in zip([0, *ends], ends, strict=False)]
+    if min(counts) < 1:
+        raise ValueError(
+            f"budget: expected an epoch for each of {len(shares)} stages, received {epochs} epochs"
+        )
+    return counts

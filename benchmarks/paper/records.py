@@ -1,0 +1,78 @@
+"""Records of what is finished: written last and in one step, believed only if they still fit."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kseg.transforms.atomic import atomic_path
+from kseg.transforms.errors import InputError, require_file
+
+_STAGE = "read record"
+
+
+def write_record(path: Path, content: Mapping[str, Any], files: Mapping[str, Path]) -> None:
+    """Write a record.
+
+    Args:
+        path: the record, JSON.
+        content: what it says.
+        files: what it vouches for, by name; their digests are added as `sha256`.
+    """
+    digests = {name: file_digest(file) for name, file in files.items()}
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps({**content, "sha256": digests}, indent=2) + "\n", encoding="utf-8")
+
+
+def read_record(path: Path, files: Mapping[str, Path], keys: tuple[str, ...] = ()) -> dict[str, Any] | None:
+    """Read a record and check the files that it vouches for.
+
+    Args:
+        path: the record.
+        files: as they were given to `write_record`.
+        keys: what the record has to hold besides.
+
+    Returns:
+        What the record says, or None if there is none.
+
+    Raises:
+        InputError: a damaged record, or a file that is missing or not the one that was recorded.
+    """
+    if not path.exists():
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise InputError(path, _STAGE, "JSON", str(error)) from error
+    expected = {*keys, "sha256"}
+    if not isinstance(content, dict) or not expected <= content.keys():
+        received = ", ".join(content) if isinstance(content, dict) else type(content).__name__
+        raise InputError(path, _STAGE, f"the keys {', '.join(sorted(expected))}", received)
+    recorded = content["sha256"]
+    for name, file in files.items():
+        require_file(file, _STAGE)
+        digest = file_digest(file)
+        if not isinstance(recorded, dict) or recorded.get(name) != digest:
+            known = recorded.get(name) if isinstance(recorded, dict) else None
+            raise InputError(file, _STAGE, f"a file of SHA-256 {str(known)[:12]}", digest[:12])
+    return content
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(2**20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def short_digest(content: Any) -> str:
+    """Eight characters that differ where the content does.
+
+    Args:
+        content: anything that JSON can hold.
+    """
+    text = json.dumps(content, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]

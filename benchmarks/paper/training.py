@@ -1,0 +1,150 @@
+"""Trainings as processes of `python -m monai.bundle`, each done once."""
+
+import json
+import os
+import subprocess
+import sys
+from csv import DictReader
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from kseg.networks.warm_start import read_checkpoint
+from kseg.pipelines.bundle import find_bundle
+from kseg.transforms.atomic import atomic_path
+from kseg.transforms.errors import InputError
+from paper.plan import Training
+from paper.provenance import commit, hardware
+from paper.records import read_record, write_record
+
+BUNDLE = "brain_kspace_segmentation"
+_STAGE = "train"
+# Without these glibc gives the memory of every batch back to the system and takes it anew in the next step, where
+# each page costs a fault: a training on the processor spends a large part of its time in them.
+_KEEP_MEMORY = {
+    "MALLOC_MMAP_THRESHOLD_": str(2**33),
+    "MALLOC_TRIM_THRESHOLD_": str(2**33),
+    "MALLOC_TOP_PAD_": str(2**28),
+}
+
+
+def weights_of(training: Training, runs: Path) -> Path:
+    """Where a training leaves its weights."""
+    return runs / "stages" / training.name / "weights.pt"
+
+
+def configurations(training: Training) -> list[str]:
+    """The configuration files of a training, the later one over the earlier."""
+    configs = find_bundle(BUNDLE) / "configs"
+    return [str(configs / "train.json"), str(configs / "methods" / f"{training.config}.json")]
+
+
+def train(training: Training, runs: Path, num_workers: int) -> dict[str, Any]:
+    """Do a training, or go on with one that was interrupted, unless it is recorded as finished.
+
+    The weights are those after the last epoch: no epoch is chosen, least of all by the test heads.
+
+    Args:
+        training: what to train.
+        runs: folder of all runs.
+        num_workers: processes that simulate slices.
+
+    Returns:
+        The record: configuration, epochs, slices seen, seconds in them, commit and hardware.
+
+    Raises:
+        InputError: the training failed, or what it or one before it left is damaged or missing.
+    """
+    weights = weights_of(training, runs)
+    folder = weights.parent
+    record = finished(training, runs)
+    if record is not None:
+        return record
+    arguments = _arguments(training, runs, num_workers)
+    folder.mkdir(parents=True, exist_ok=True)
+    with atomic_path(folder / "arguments.json") as temporary:
+        temporary.write_text(json.dumps(arguments, indent=2) + "\n", encoding="utf-8")
+    _run(folder)
+    checkpoint = read_checkpoint(folder / "resume.pt", _STAGE)
+    epochs = training.arguments["epochs"]
+    if checkpoint.get("epoch") != epochs:
+        raise InputError(folder, _STAGE, f"{epochs} epochs", str(checkpoint.get("epoch")))
+    with atomic_path(weights) as temporary:
+        torch.save(checkpoint["network"], temporary)
+    content = {
+        "config": training.config,
+        "arguments": training.arguments,
+        "warm_start": {part: earlier.name for part, earlier in training.warm_start.items()},
+        "epochs": epochs,
+        "slices_seen": training.slices_seen,
+        "seconds": _seconds(folder / "log.csv"),
+        "commit": commit(),
+        "hardware": hardware(),
+    }
+    write_record(folder / "done.json", content, {"weights": weights})
+    # The optimiser's state is twice the size of the weights, and nobody goes on from here.
+    (folder / "resume.pt").unlink()
+    return finished(training, runs) or content
+
+
+def finished(training: Training, runs: Path) -> dict[str, Any] | None:
+    """The record of a finished training, or None.
+
+    Raises:
+        InputError: a damaged record, or weights that are missing or not those that were recorded.
+    """
+    weights = weights_of(training, runs)
+    keys = ("epochs", "slices_seen", "seconds", "commit", "hardware")
+    return read_record(weights.with_name("done.json"), {"weights": weights}, keys)
+
+
+def _arguments(training: Training, runs: Path, num_workers: int) -> dict[str, Any]:
+    for earlier in training.warm_start.values():
+        if finished(earlier, runs) is None:
+            raise InputError(weights_of(earlier, runs), _STAGE, "weights to start from", "no such file")
+    # The validation that a configuration asks for sees a training head and never runs: the test heads stay unseen.
+    label_maps = [str(path.resolve()) for path in (*training.train, training.train[-1])]
+    return {
+        "config_file": configurations(training),
+        "bundle_root": str(find_bundle(BUNDLE)),
+        "output_dir": str(weights_of(training, runs).parent.resolve()),
+        "label_maps": label_maps,
+        "validation_heads": 1,
+        "validation_slices": [0],
+        "val_interval": training.arguments["epochs"] + 1,
+        "num_workers": num_workers,
+        "warm_start": {
+            part: str(weights_of(earlier, runs).resolve()) for part, earlier in training.warm_start.items()
+        },
+        **training.arguments,
+    }
+
+
+def _run(folder: Path) -> None:
+    command = [sys.executable, "-m", "monai.bundle", "run", "--args_file", "arguments.json"]
+    environment = {**_KEEP_MEMORY, **os.environ}
+    with (folder / "output.log").open("ab") as output:
+        process = subprocess.Popen(
+            command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+        )
+        try:
+            code = process.wait()
+        finally:
+            # Interrupted itself, the driver ends the training, which saves where it stands.
+            if process.poll() is None:
+                process.terminate()
+                process.wait()
+    if code:
+        raise InputError(folder / "output.log", _STAGE, "exit code 0", f"{code}: {_last_line(folder)}")
+
+
+def _last_line(folder: Path) -> str:
+    lines = (folder / "output.log").read_text(encoding="utf-8", errors="replace").splitlines()
+    told = [line.strip() for line in lines if line.strip()]
+    return told[-1] if told else "nothing was said"
+
+
+def _seconds(log: Path) -> float:
+    with log.open(newline="", encoding="utf-8") as file:
+        return round(sum(float(row["seconds"]) for row in DictReader(file)), 1)
