@@ -1,7 +1,6 @@
 """Whether probabilities can be taken at their word."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,19 +70,22 @@ class Calibration:
         """Pool the voxels of both."""
         return Calibration(self.everywhere + other.everywhere, self.structures + other.structures)
 
-    def as_dict(self) -> dict[str, Any]:
-        """Errors and bins, as JSON takes them."""
+    @property
+    def errors(self) -> dict[str, float | None]:
+        """Expected calibration error of both, as JSON takes it."""
         return {
             "expected_calibration_error": self.everywhere.expected_calibration_error,
             "structures_expected_calibration_error": self.structures.expected_calibration_error,
-            "bins": self.everywhere.bins,
-            "structures_bins": self.structures.bins,
         }
+
+    @property
+    def bins(self) -> dict[str, list[dict[str, float]]]:
+        """Bins of both, as JSON takes them."""
+        return {"everywhere": self.everywhere.bins, "structures": self.structures.bins}
 
     def __str__(self) -> str:
         """Both errors, in one line."""
-        reliabilities = (self.everywhere, self.structures)
-        errors = [each.expected_calibration_error for each in reliabilities]
+        errors = self.errors.values()
         everywhere, structures = ("-" if error is None else f"{error:.4f}" for error in errors)
         return f"expected calibration error: {everywhere} everywhere, {structures} where a structure is seen"
 

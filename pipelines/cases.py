@@ -13,7 +13,7 @@ from kseg.transforms.nifti import NiftiVolume
 _NIFTI_SUFFIXES = (".nii.gz", ".nii")
 _SEGMENTATION_ENDING = "_seg"
 # Written beside a segmentation, never a segmentation.
-_COMPANION_ENDINGS = ("_prob", "_recon", "_recurrences")
+_COMPANION_ENDINGS = ("_prob", "_recon", "_recurrences", "_uncertainty")
 _AFFINE_TOLERANCE = 1e-3
 
 
@@ -21,8 +21,8 @@ def find_segmentations(folder: Path) -> dict[str, list[Path]]:
     """Find the segmentations below a folder.
 
     `NAME_seg.nii.gz` is the segmentation of the case NAME; a plain `NAME.nii.gz` is taken where there is
-    none. `NAME_prob`, `NAME_recon`, `NAME_recurrences` and hidden files are left aside; `.nii` counts as
-    `.nii.gz`.
+    none. `NAME_prob`, `NAME_recon`, `NAME_recurrences`, `NAME_uncertainty` and hidden files are left aside;
+    `.nii` counts as `.nii.gz`.
 
     Args:
         folder: top of the tree.

@@ -3,17 +3,20 @@
 import json
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kseg.pipelines.cases import find_segmentations, find_volumes, one_file, require_same_grid
+from kseg.pipelines.calibration import Calibration, measure_calibration
+from kseg.pipelines.cases import companion, find_segmentations, find_volumes, one_file, require_same_grid
 from kseg.pipelines.metrics import structure_metrics, voxel_spacing_mm
 from kseg.pipelines.metrics_table import ClassSummary, MetricsRow, average, summarise, write_metrics
+from kseg.pipelines.probability_file import read_probabilities
 from kseg.transforms.atomic import atomic_path
-from kseg.transforms.nifti import read_label_map
+from kseg.transforms.nifti import NiftiVolume, read_label_map
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +47,7 @@ class Evaluation:
         failures: pairs that could not be evaluated, and references without a prediction.
         predictions_without_reference: cases left out because there is nothing to compare them with.
         ignored_labels: label values seen that are neither background nor one of the classes.
+        calibrations: of the cases that have probabilities beside their segmentation.
     """
 
     n_pairs: int
@@ -51,6 +55,12 @@ class Evaluation:
     failures: tuple[Failure, ...]
     predictions_without_reference: tuple[str, ...]
     ignored_labels: tuple[int, ...]
+    calibrations: Mapping[str, Calibration] = field(default_factory=dict)
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """All voxels of the cases with probabilities; None where there is no such case."""
+        return sum(self.calibrations.values(), Calibration()) if self.calibrations else None
 
     @property
     def classes(self) -> list[ClassSummary]:
@@ -78,7 +88,7 @@ def evaluate(
     `NAME_seg.nii.gz` (or `NAME.nii.gz`) in predictions belongs to `NAME.nii.gz` in the same relative folder
     of references. A pair that cannot be compared fails alone; the others are evaluated. Written, each
     atomically: output, one row per case and class, and `summary_path(output)`. Nothing is written where there
-    is no pair.
+    is no pair. Where `NAME_prob.nii.gz` lies beside a prediction, the summary tells the calibration as well.
 
     Args:
         predictions: folder of segmentations.
@@ -98,17 +108,26 @@ def evaluate(
     rows: list[MetricsRow] = []
     failures: list[Failure] = []
     ignored: set[int] = set()
+    calibrations: dict[str, Calibration] = {}
     for case in progress(list(referenced)):
         try:
             predicted_path = one_file(predicted, case, predictions, _STAGE)
             reference_path = one_file(referenced, case, references, _STAGE)
-            case_rows, case_labels = _evaluate_case(case, predicted_path, reference_path, classes)
+            predicted_map, reference = read_label_map(predicted_path), read_label_map(reference_path)
+            require_same_grid(predicted_path, predicted_map, reference, _STAGE)
+            spacing_mm = voxel_spacing_mm(reference.affine)
+            case_rows = compare_labels(case, predicted_map.array, reference.array, spacing_mm, classes)
+            probabilities_path = companion(predictions, case, "_prob")
+            if probabilities_path is not None:
+                calibrations[case] = _calibration(probabilities_path, reference)
         except (ValueError, OSError) as error:
             failures.append(Failure(case, " ".join(str(error).split())))
         else:
             rows.extend(case_rows)
-            ignored |= case_labels - classes.keys() - {0}
-    evaluation = Evaluation(n_pairs, tuple(rows), tuple(failures), unmatched, tuple(sorted(ignored)))
+            ignored |= _labels(predicted_map, reference) - classes.keys() - {0}
+    evaluation = Evaluation(
+        n_pairs, tuple(rows), tuple(failures), unmatched, tuple(sorted(ignored)), calibrations
+    )
     _log(evaluation)
     if n_pairs:
         output.parent.mkdir(parents=True, exist_ok=True)
@@ -159,15 +178,15 @@ def _require_classes(classes: Mapping[int, str]) -> None:
         raise ValueError(f"classes: expected labels from 1 with different names, received {dict(classes)}")
 
 
-def _evaluate_case(
-    case: str, predicted_path: Path, reference_path: Path, classes: Mapping[int, str]
-) -> tuple[list[MetricsRow], set[int]]:
-    predicted, reference = read_label_map(predicted_path), read_label_map(reference_path)
-    require_same_grid(predicted_path, predicted, reference, _STAGE)
-    spacing_mm = voxel_spacing_mm(reference.affine)
-    rows = compare_labels(case, predicted.array, reference.array, spacing_mm, classes)
-    counts = [np.bincount(volume.array.ravel()) for volume in (predicted, reference)]
-    return rows, {int(label) for count in counts for label in np.flatnonzero(count)}
+def _calibration(path: Path, reference: NiftiVolume) -> Calibration:
+    probabilities = read_probabilities(path, reference)
+    known = reference.array < probabilities.shape[-1]
+    return measure_calibration(probabilities[known], reference.array[known])
+
+
+def _labels(*volumes: NiftiVolume) -> set[int]:
+    counts = [np.bincount(volume.array.ravel()) for volume in volumes]
+    return {int(label) for count in counts for label in np.flatnonzero(count)}
 
 
 def _write_summary(path: Path, evaluation: Evaluation) -> None:
@@ -176,12 +195,20 @@ def _write_summary(path: Path, evaluation: Evaluation) -> None:
         "n_cases": len({row.case for row in evaluation.rows}),
         "classes": [asdict(item) for item in classes],
         "average": average(classes),
+        "calibration": _calibration_summary(evaluation),
         "failures": [asdict(failure) for failure in evaluation.failures],
         "predictions_without_reference": evaluation.predictions_without_reference,
         "ignored_labels": evaluation.ignored_labels,
     }
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _calibration_summary(evaluation: Evaluation) -> dict[str, Any] | None:
+    if evaluation.calibration is None:
+        return None
+    cases = {case: each.errors for case, each in evaluation.calibrations.items()}
+    return {**evaluation.calibration.errors, "bins": evaluation.calibration.bins, "cases": cases}
 
 
 def _log(evaluation: Evaluation) -> None:

@@ -88,10 +88,12 @@ def test_nothing_has_no_error() -> None:
     background = measure_calibration(np.array([[0.75, 0.25]]), np.array([0]))
     text = "expected calibration error: 0.2500 everywhere, - where a structure is seen"
     assert str(background) == text
-    numbers = json.loads(json.dumps(background.as_dict()))
-    assert numbers["structures_expected_calibration_error"] is None
-    assert numbers["structures_bins"] == []
-    assert numbers["bins"] == [{"voxels": 1, "confidence": 0.75, "accuracy": 1.0}]
+    assert json.loads(json.dumps(background.errors)) == {
+        "expected_calibration_error": 0.25,
+        "structures_expected_calibration_error": None,
+    }
+    only = {"voxels": 1, "confidence": 0.75, "accuracy": 1.0}
+    assert json.loads(json.dumps(background.bins)) == {"everywhere": [only], "structures": []}
 
 
 @pytest.mark.parametrize(

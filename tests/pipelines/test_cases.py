@@ -73,6 +73,7 @@ def test_a_segmentation_goes_before_a_plain_name_and_companions_are_left_aside(t
         "a_prob.nii.gz",
         "a_recon.nii.gz",
         "a_recurrences.nii.gz",
+        "a_uncertainty.nii.gz",
         "b.nii",
     )
     assert find_segmentations(tmp_path) == {"a": [tmp_path / "a_seg.nii.gz"], "b": [tmp_path / "b.nii"]}

@@ -150,6 +150,80 @@ def test_what_is_left_out_is_reported(
     ]
 
 
+def probabilities_of(labels: NDArray[np.uint8], confidence: float) -> NDArray[np.float32]:
+    """As sure of every label, the rest in equal parts."""
+    rest = (1 - confidence) / 3
+    return np.where(np.arange(4) == labels[..., None], confidence, rest).astype(np.float32)
+
+
+def test_probabilities_beside_a_segmentation_are_checked(folders: tuple[Path, Path, Path]) -> None:
+    predictions, references, output = folders
+    for case, confidence in (("a", 0.85), ("site/b", 0.55)):
+        save(predictions, f"{case}_seg.nii.gz", head(shift=1))
+        save(predictions, f"{case}_prob.nii.gz", probabilities_of(head(shift=1), confidence))
+        save(references, f"{case}.nii.gz", head())
+    save(predictions, "without_seg.nii.gz", head())
+    save(references, "without.nii.gz", head())
+    evaluation = evaluate(predictions, references, output)
+    assert evaluation.exit_code == 0
+    assert list(evaluation.calibrations) == ["a", "site/b"]
+    # Each box has 2 x 4 x 2 voxels; half of it is right, and as much of the background is wrong.
+    n_voxels, n_wrong = head().size, 2 * 3 * 2 * 4
+    accuracy = 1 - n_wrong / n_voxels
+    written = json.loads(summary_path(output).read_text())["calibration"]
+    assert written["cases"]["a"] == {
+        "expected_calibration_error": pytest.approx(abs(0.85 - accuracy)),
+        "structures_expected_calibration_error": pytest.approx(0.35),
+    }
+    assert written["expected_calibration_error"] == pytest.approx(
+        (abs(0.85 - accuracy) + abs(0.55 - accuracy)) / 2
+    )
+    assert written["structures_expected_calibration_error"] == pytest.approx((0.35 + 0.05) / 2)
+    assert [each["voxels"] for each in written["bins"]["structures"]] == [48, 48]
+    assert str(evaluation.calibration).startswith("expected calibration error: 0.")
+
+
+def test_without_probabilities_nothing_is_said_of_them(folders: tuple[Path, Path, Path]) -> None:
+    predictions, references, output = folders
+    save(predictions, "a_seg.nii.gz", head())
+    save(references, "a.nii.gz", head())
+    assert evaluate(predictions, references, output).calibration is None
+    assert json.loads(summary_path(output).read_text())["calibration"] is None
+
+
+def test_labels_without_a_probability_are_left_out_of_the_calibration(
+    folders: tuple[Path, Path, Path],
+) -> None:
+    predictions, references, output = folders
+    labels = head()
+    labels[0] = 77
+    save(predictions, "a_seg.nii.gz", head())
+    save(predictions, "a_prob.nii.gz", probabilities_of(head(), 1.0))
+    save(references, "a.nii.gz", labels)
+    calibration = evaluate(predictions, references, output).calibration
+    assert calibration is not None
+    assert calibration.everywhere.counts.sum() == labels[1:].size
+    assert calibration.everywhere.expected_calibration_error == 0
+
+
+def test_probabilities_that_cannot_be_used_are_a_failure_of_their_case(
+    folders: tuple[Path, Path, Path],
+) -> None:
+    predictions, references, output = folders
+    for case in ("a", "b"):
+        save(predictions, f"{case}_seg.nii.gz", head())
+        save(references, f"{case}.nii.gz", head())
+    save(predictions, "a_prob.nii.gz", 2 * probabilities_of(head(), 0.5))
+    evaluation = evaluate(predictions, references, output)
+    assert evaluation.exit_code == 1
+    assert {row.case for row in evaluation.rows} == {"b"}
+    (failure,) = evaluation.failures
+    assert failure.reason == (
+        f"{predictions / 'a_prob.nii.gz'}: read probabilities: "
+        "expected probabilities that add up to 1, received a sum of 2"
+    )
+
+
 def test_failures_are_logged_one_line_each(
     folders: tuple[Path, Path, Path], caplog: pytest.LogCaptureFixture
 ) -> None:
