@@ -5,7 +5,8 @@ A trainer calls one of them in the place of the network; its weights are the net
 
 from torch import Tensor, nn
 
-from kseg.networks.seranet import SERANet, normalize_scan, restore_scale
+from kseg.networks.kspace_segmenter import KSpaceSegmenter
+from kseg.networks.normalization import normalize_scan, restore_scale
 
 
 class EveryPass(nn.Module):
@@ -15,7 +16,7 @@ class EveryPass(nn.Module):
         network: segments k-space.
     """
 
-    def __init__(self, network: SERANet) -> None:
+    def __init__(self, network: KSpaceSegmenter) -> None:
         super().__init__()
         self.network = network
 
@@ -35,7 +36,7 @@ class ReconstructionOf(nn.Module):
         network: segments k-space.
     """
 
-    def __init__(self, network: SERANet) -> None:
+    def __init__(self, network: KSpaceSegmenter) -> None:
         super().__init__()
         self.network = network
 
@@ -51,7 +52,7 @@ class ReconstructionAndLogits(nn.Module):
         network: segments k-space.
     """
 
-    def __init__(self, network: SERANet) -> None:
+    def __init__(self, network: KSpaceSegmenter) -> None:
         super().__init__()
         self.network = network
 

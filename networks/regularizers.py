@@ -37,6 +37,21 @@ class CascadeBlock(nn.Module):
         correction: Tensor = self.correction(features)
         return image + correction
 
+    def encode(self, features: Tensor) -> list[Tensor]:
+        """Features behind each rectifier, `(batch, n_filters, y, x)`; argument as `forward`."""
+        encoded: list[Tensor] = []
+        for index, layer in enumerate(self.correction):
+            if index < len(self.correction) - 1:
+                features = layer(features)
+                if index % 2 == 1:
+                    encoded.append(features)
+        return encoded
+
+    def decode(self, encoded: list[Tensor], image: Tensor) -> Tensor:
+        """Corrected image from what `encode` gives; the two are `forward`."""
+        correction: Tensor = self.correction[-1](encoded[-1])
+        return image + correction
+
 
 class AutoEncoderBlock(nn.Module):
     """Type B: an encoder and a decoder with skip connections that predict a correction of the image.
@@ -58,9 +73,17 @@ class AutoEncoderBlock(nn.Module):
 
     def forward(self, features: Tensor, image: Tensor) -> Tensor:
         """Corrected image; arguments as `CascadeBlock.forward`."""
+        return self.decode(self.encode(features), image)
+
+    def encode(self, features: Tensor) -> list[Tensor]:
+        """Features of each level, finest first, y and x padded to multiples of 4; argument as `forward`."""
+        encoded: list[Tensor] = self.encoder(pad_to_multiple(features, 4))
+        return encoded
+
+    def decode(self, encoded: list[Tensor], image: Tensor) -> Tensor:
+        """Corrected image from what `encode` gives; the two are `forward`."""
         n_y, n_x = image.shape[-2], image.shape[-1]
-        decoded = self.decoder(self.encoder(pad_to_multiple(features, 4)))
-        correction: Tensor = self.correction(decoded)[:, :, :n_y, :n_x]
+        correction: Tensor = self.correction(self.decoder(encoded))[:, :, :n_y, :n_x]
         return image + correction
 
 

@@ -1,6 +1,7 @@
 """Bundles: where they are, their network, their weights."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,12 +80,15 @@ def load_bundle(name_or_path: str) -> LoadedBundle:
     )
 
 
-def build_network(bundle_root: str, overrides: dict[str, Any] | None = None) -> nn.Module:
+def build_network(
+    bundle_root: str, overrides: dict[str, Any] | None = None, without: Sequence[str] = ()
+) -> nn.Module:
     """Make the network that a bundle's inference configuration defines, with random weights.
 
     Args:
         bundle_root: folder of the bundle.
-        overrides: arguments that differ, such as `{"n_recurrences": 0}`.
+        overrides: arguments that differ, such as `{"n_recurrences": 0}`; `_target_` names another network.
+        without: arguments that are left out, those that another network does not take.
 
     Raises:
         InputError: no inference configuration, or one that makes no network.
@@ -93,8 +97,11 @@ def build_network(bundle_root: str, overrides: dict[str, Any] | None = None) -> 
     definition = _read_config(path).get("network_def")
     if not isinstance(definition, dict):
         raise InputError(path, _STAGE, "a network_def", str(definition))
+    arguments = {
+        key: value for key, value in {**definition, **(overrides or {})}.items() if key not in without
+    }
     try:
-        network = ConfigParser({"network": {**definition, **(overrides or {})}}).get_parsed_content("network")
+        network = ConfigParser({"network": arguments}).get_parsed_content("network")
     except Exception as error:  # whatever the constructor of the network raises; MONAI wraps it
         cause: BaseException = error
         while cause.__cause__ is not None:

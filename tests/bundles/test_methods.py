@@ -88,3 +88,17 @@ def test_two_steps_share_a_reconstruction_that_the_second_leaves_alone(train: Tr
     learned = {name for name in second if "running" not in name and "num_batches" not in name}
     for name in learned:
         torch.testing.assert_close(third[name], second[name], rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize("block", ["cascade", "autoencoder"])
+def test_segnetmri_is_trained_in_three_stages(train: Train, tmp_path: Path, block: str) -> None:
+    options = ("--block", block, "--n_blocks", "2")
+    first = train("reconstruction", *options, metric="reconstruction_snr")
+    start = str({"reconstruction": str(tmp_path / "reconstruction" / "model.pt")})
+    frozen = ("--frozen", "['reconstruction']", "--warm_start", start)
+    second = train("segnetmri", *options, *frozen, folder="segmenters")
+    assert parts_of(second) == {"reconstruction", "decoders", "merge"}
+    assert equal("reconstruction", first, second)
+    parts = str(dict.fromkeys(sorted(parts_of(second)), str(tmp_path / "segmenters" / "model.pt")))
+    third = train("segnetmri", *options, "--warm_start", parts)
+    assert not any(equal(part, second, third) for part in parts_of(second))

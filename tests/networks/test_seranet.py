@@ -29,7 +29,7 @@ def test_each_block_reads_what_data_consistency_made_of_the_block_before(block, 
     images, _ = network.unroll(x)
     assert [call[0] for call in blocks.calls] == list(reconstruction.blocks)
     assert len({id(module) for module in reconstruction.blocks}) == 3
-    _, _, zero_filled, _ = normalize_scan(x)
+    zero_filled = normalize_scan(x)[2]
     corrected = [zero_filled, *(call[2] for call in layers.calls)]
     for (_, inputs, output), before, layer in zip(blocks.calls, corrected, layers.calls, strict=False):
         assert all(torch.equal(value, before) for value in inputs)
@@ -57,7 +57,7 @@ def test_the_segmenter_sees_images_that_are_consistent_with_the_data(block, make
     network, x = make_network(block=block), scan(noise(2, 1, 12, 10))
     segmenter = Recorder(network.segmenter)
     images, _ = network.unroll(x)
-    kspace, mask, _, _ = normalize_scan(x)
+    kspace, mask = normalize_scan(x)[:2]
     assert [call[0] for call in segmenter.calls] == 3 * [network.segmenter]
     for (_, (seen, *_), _), image in zip(segmenter.calls, images, strict=True):
         assert torch.equal(seen, image)
@@ -97,7 +97,7 @@ def test_the_memory_is_carried_from_recurrence_to_recurrence(make_network, scan,
 def test_untrained_blocks_leave_the_zero_filled_image(block, weight, make_network, scan, noise):
     network = make_network(untrained=True, block=block, consistency_weight=weight)
     x = scan(noise(2, 1, 12, 10))
-    _, _, zero_filled, _ = normalize_scan(x)
+    zero_filled = normalize_scan(x)[2]
     images, all_logits = network.unroll(x)
     for image in images:
         torch.testing.assert_close(image, zero_filled, rtol=1e-4, atol=1e-5)
@@ -175,7 +175,7 @@ def test_one_sample_can_be_learned_by_heart(block, make_network, scan, noise):
 
 def test_a_scan_is_normalised_to_unit_power_and_zero_phase(scan, noise):
     x = scan(3e-5 * (noise(2, 1, 12, 10) + 0.5j))
-    kspace, mask, image, _ = normalize_scan(x)
+    kspace, mask, image = normalize_scan(x)[:3]
     complex_image = channels_to_complex(image)
     torch.testing.assert_close(complex_image.abs().square().mean((1, 2, 3)), torch.ones(2))
     direction = (complex_image * complex_image.abs()).sum((1, 2, 3))
@@ -185,7 +185,7 @@ def test_a_scan_is_normalised_to_unit_power_and_zero_phase(scan, noise):
 
 
 def test_an_empty_scan_stays_empty(scan):
-    kspace, _, image, _ = normalize_scan(scan(torch.zeros(1, 1, 6, 5, dtype=torch.complex64)))
+    kspace, _, image = normalize_scan(scan(torch.zeros(1, 1, 6, 5, dtype=torch.complex64)))[:3]
     assert not kspace.any()
     assert not image.any()
 
@@ -223,16 +223,16 @@ def test_inputs_that_do_not_fit_are_refused(make_network, scan, noise, maps):
     x = scan(noise(1, 1, 12, 10))
     channels = complex_to_channels(maps)
     with pytest.raises(
-        ValueError, match=r"SERANet: expected \(batch, 17, y, x\) for 8 coils, received \[1, 3, 12, 10\]"
+        ValueError, match=r"network: expected \(batch, 17, y, x\) for 8 coils, received \[1, 3, 12, 10\]"
     ):
         eight(x, channels)
     with pytest.raises(
-        ValueError, match=r"SERANet: expected \(batch, 3, y, x\) for 1 coils, received \[3, 12, 10\]"
+        ValueError, match=r"network: expected \(batch, 3, y, x\) for 1 coils, received \[3, 12, 10\]"
     ):
         one(x[0])
-    with pytest.raises(ValueError, match="SERANet: expected sensitivities of 8 coils, received none"):
+    with pytest.raises(ValueError, match="network: expected sensitivities of 8 coils, received none"):
         eight(scan(noise(1, 1, 12, 10), maps))
     with pytest.raises(
-        ValueError, match=r"SERANet: expected sensitivities \[1, 2, 12, 10\], received \[1, 16, 12, 10\]"
+        ValueError, match=r"network: expected sensitivities \[1, 2, 12, 10\], received \[1, 16, 12, 10\]"
     ):
         one(x, channels)

@@ -1,0 +1,95 @@
+"""What all networks have in common that segment k-space: an unrolled reconstruction, and a door that is checked."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from kseg.networks.consistency import DataConsistency
+from kseg.networks.normalization import normalize_scan, restore_scale
+from kseg.networks.regularizers import regularization_block
+
+
+class UnrolledReconstruction(nn.Module):
+    """Regularisation blocks, each followed by data consistency, each on the output of the one before.
+
+    Args:
+        n_blocks: number of blocks; 0 returns the image unchanged.
+        block: `cascade` or `autoencoder`.
+        n_filters: width of each block.
+        consistency_weight: None for hard data consistency, else the initial weight of the soft one.
+        n_in: input channels of each block.
+    """
+
+    def __init__(
+        self, n_blocks: int, block: str, n_filters: int, consistency_weight: float | None, n_in: int = 2
+    ) -> None:
+        super().__init__()
+        # Any, since of the modules of a list type checkers know no method but forward.
+        self.blocks: Any = nn.ModuleList(
+            regularization_block(block, n_in, n_filters) for _ in range(n_blocks)
+        )
+        self.consistency = nn.ModuleList(DataConsistency(consistency_weight) for _ in range(n_blocks))
+
+    def forward(self, image: Tensor, kspace: Tensor, mask: Tensor, maps: Tensor | None = None) -> Tensor:
+        """Image `(batch, 2, y, x)` after all blocks; arguments as `DataConsistency.forward`."""
+        for block, consistency in zip(self.blocks, self.consistency):  # noqa: B905 (scripting knows no strict)
+            image = consistency(block(image, image), kspace, mask, maps)
+        return image
+
+
+class KSpaceSegmenter(nn.Module):
+    """Network that reconstructs images from k-space and segments them in one or several passes.
+
+    Args:
+        n_coils: receive coils; more than one needs their sensitivities.
+        reconstruction: makes the image of the first pass.
+    """
+
+    def __init__(self, n_coils: int, reconstruction: UnrolledReconstruction) -> None:
+        super().__init__()
+        self.n_coils = n_coils
+        self.reconstruction = reconstruction
+
+    def forward(self, x: Tensor, maps: Tensor | None = None) -> Tensor:
+        """Segment k-space.
+
+        Args:
+            x: real parts of the coils, imaginary parts, sampling mask: `(batch, 2 coil + 1, y, x)`, float32.
+            maps: sensitivities, real then imaginary parts, `(batch, 2 coil, y, x)`, with sum |s|^2 = 1.
+
+        Returns:
+            Logits of the last pass, `(batch, class, y, x)`.
+
+        Raises:
+            ValueError: channels that do not fit the number of coils, or missing sensitivities.
+        """
+        return self.unroll(x, maps)[1][-1]
+
+    def unroll(self, x: Tensor, maps: Tensor | None = None) -> tuple[list[Tensor], list[Tensor]]:
+        """Segment k-space and keep every intermediate result; arguments as `forward`.
+
+        Returns:
+            Images `(batch, 2, y, x)`, normalised, and logits `(batch, class, y, x)`, of each pass.
+        """
+        raise NotImplementedError
+
+    @torch.jit.export
+    def reconstruct(self, x: Tensor, maps: Tensor | None = None) -> Tensor:
+        """Image `(batch, 2, y, x)` of the first pass, in the unit and phase of the scan; arguments as `forward`."""
+        self._check(x, maps)
+        kspace, mask, image, factor = normalize_scan(x, maps)
+        return restore_scale(self.reconstruction(image, kspace, mask, maps), factor)
+
+    def _check(self, x: Tensor, maps: Tensor | None) -> None:
+        if x.ndim != 4 or x.shape[1] != 2 * self.n_coils + 1:
+            raise ValueError(
+                f"network: expected (batch, {2 * self.n_coils + 1}, y, x) for {self.n_coils} coils, "
+                f"received {list(x.shape)}"
+            )
+        if maps is None and self.n_coils > 1:
+            raise ValueError(f"network: expected sensitivities of {self.n_coils} coils, received none")
+        if maps is not None and maps.shape != x[:, :-1].shape:
+            raise ValueError(
+                f"network: expected sensitivities {list(x[:, :-1].shape)}, received {list(maps.shape)}"
+            )
