@@ -1,0 +1,129 @@
+"""A head at the points of a study: the numbers of the single commands, and tables that know what they are of."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from kseg.networks.seranet import SERANet
+from kseg.pipelines import study_head
+from kseg.pipelines.evaluate import evaluate
+from kseg.pipelines.metrics import StructureMetrics
+from kseg.pipelines.metrics_table import MetricsRow, read_metrics, write_metrics
+from kseg.pipelines.segment import SegmentSettings, load_segmenter, segment
+from kseg.pipelines.simulate import SimulationSettings, read_head, simulate
+from kseg.pipelines.study_head import PointFiles, measure_head, measure_scan
+from kseg.pipelines.study_table import StudyPoint
+from kseg.transforms.grid import AcquisitionGrid
+from kseg.transforms.phantom import Phantom, make_phantom
+
+POINT = StudyPoint(0.2, 0.4)
+ROWS = [MetricsRow("a", i, name, StructureMetrics(0.5, 2.0, 1.0, 3.0, 4.0)) for i, name in
+        enumerate(("CSF", "GM", "WM"), 1)]  # fmt: skip
+
+
+@pytest.fixture
+def scan(small_grid: AcquisitionGrid) -> SimulationSettings:
+    return SimulationSettings(grid=small_grid, noise=0.2, fraction=0.4, center_lines=4, seed=3)
+
+
+@pytest.fixture
+def head(save_head: Callable[..., Path], tmp_path: Path) -> Path:
+    return save_head(tmp_path / "heads" / "a.nii.gz")
+
+
+@pytest.fixture
+def phantom(head: Path, small_grid: AcquisitionGrid) -> Phantom:
+    return make_phantom(read_head(head, "a", "freesurfer"), "a", grid=small_grid)
+
+
+@pytest.fixture(scope="module")
+def network(tiny_bundle: Path) -> SERANet:
+    return load_segmenter(str(tiny_bundle))[1]
+
+
+@pytest.fixture
+def files(scan: SimulationSettings, tmp_path: Path) -> PointFiles:
+    return PointFiles(tmp_path / "points", "a", {POINT: scan}, (b"head", b"weights"))
+
+
+def test_the_numbers_are_those_of_the_single_commands(
+    head: Path,
+    phantom: Phantom,
+    scan: SimulationSettings,
+    tiny_bundle: Path,
+    network: SERANet,
+    tmp_path: Path,
+) -> None:
+    simulate(head, tmp_path / "scans", scan)
+    segment(tmp_path / "scans" / "kspace", tmp_path / "masks", str(tiny_bundle), SegmentSettings())
+    table = tmp_path / "metrics.csv"
+    evaluation = evaluate(tmp_path / "masks", tmp_path / "scans" / "labels", table)
+    rows = measure_scan(phantom, scan, network)
+    assert [row.class_name for row in rows] == ["CSF", "GM", "WM"]
+    assert tuple(rows) == evaluation.rows
+    # Another scan gives other numbers: what was compared is the scan that was asked for.
+    assert measure_scan(phantom, replace(scan, seed=4), network) != rows
+
+
+def test_a_table_is_found_for_what_it_was_measured_with_alone(files: PointFiles) -> None:
+    files.write(POINT, ROWS)
+    assert files.read(POINT) == ROWS
+    assert files.path(POINT).parent == files.folder / "noise_0.2" / "fraction_0.4"
+    scan = files.scans[POINT]
+    others = [
+        replace(files, content=(b"head", b"other weights")),
+        replace(files, content=(b"other head", b"weights")),
+        replace(files, content=(b"headweights", b"")),
+        replace(files, scans={POINT: replace(scan, seed=4)}),
+        replace(files, scans={POINT: replace(scan, protocol=replace(scan.protocol, tissues="3T"))}),
+    ]
+    assert [other.read(POINT) for other in others] == [None] * len(others)
+
+
+@pytest.mark.parametrize("harm", ["empty", "cut", "other", "folder"])
+def test_a_damaged_table_does_not_count(
+    harm: str, files: PointFiles, caplog: pytest.LogCaptureFixture
+) -> None:
+    files.write(POINT, ROWS)
+    path = files.path(POINT)
+    if harm == "cut":
+        write_metrics(path, ROWS[:2])
+    elif harm == "other":
+        write_metrics(path, [replace(row, case="b") for row in ROWS])
+    else:
+        path.unlink()
+        path.touch() if harm == "empty" else path.mkdir()
+    with caplog.at_level(logging.WARNING):
+        assert files.read(POINT) is None
+    assert caplog.messages == [f"{path}: read metrics: expected all classes, received a damaged table"]
+
+
+def test_a_point_that_fails_does_so_alone(
+    phantom: Phantom,
+    scan: SimulationSettings,
+    network: SERANet,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    errors = {0.2: ValueError("network:\nexpected finite"), 0.3: RuntimeError("no memory"), 0.6: None}
+    scans = {StudyPoint(0.1, share): replace(scan, noise=0.1, fraction=share) for share in errors}
+    scans[StudyPoint(0.3, 0.2)] = replace(scan, noise=0.3, fraction=0.2)
+
+    def measure(_: Phantom, scan: SimulationSettings, network: SERANet) -> list[MetricsRow]:
+        error = errors[scan.fraction]
+        if error is not None:
+            raise error
+        return ROWS
+
+    monkeypatch.setattr(study_head, "measure_scan", measure)
+    files = PointFiles(tmp_path / "points", "a", scans, ())
+    assert measure_head(phantom, scans, network, files) == {
+        "network: expected finite": [StudyPoint(0.1, 0.2), StudyPoint(0.3, 0.2)],
+        "RuntimeError: no memory": [StudyPoint(0.1, 0.3)],
+    }
+    assert [point for point in scans if files.read(point) is not None] == [StudyPoint(0.1, 0.6)]
+    assert read_metrics(files.path(StudyPoint(0.1, 0.6))) == ROWS
+    assert len([path for path in (tmp_path / "points").rglob("*") if path.is_file()]) == 1
