@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from kseg import __version__
-from kseg.pipelines import command, segment, simulate
+from kseg.pipelines import command, segment, simulate, study
 from kseg.pipelines.batch import BatchResult
 from kseg.pipelines.bundle import find_bundle
 from kseg.pipelines.command import main
@@ -27,7 +27,7 @@ from kseg.transforms.kspace_file import KSpaceVolume, write_kspace
 from kseg.transforms.nifti import write_nifti
 from kseg.transforms.sequences import InversionRecovery
 
-COMMANDS = ("simulate", "segment", "evaluate", "report", "demo")
+COMMANDS = ("simulate", "segment", "evaluate", "report", "study", "demo")
 
 
 def kspace_file(path: Path) -> None:
@@ -158,6 +158,18 @@ def test_choices_are_those_of_the_functions() -> None:
             ("report", "in", "nowhere.csv", "--max-figures", "-1"),
             "Error: Invalid value for '--max-figures': ",
         ),
+        (("study", "in", "in/a.txt"), "Error: Invalid value for 'OUT': "),
+        (
+            ("study", "in", "out", "--fractions", "0.1;0.3"),
+            "kseg: fractions: expected numbers with commas between them, received '0.1;0.3'",
+        ),
+        (("study", "in", "out", "--noise", "0.1,"), "kseg: noise: expected numbers with commas between them"),
+        (
+            ("study", "in", "out", "--fractions", "0.1,30"),
+            "kseg: fractions: expected different numbers in (0, 1], received 0.1, 30",
+        ),
+        (("study", "in", "out", "--target", "85"), "kseg: target: expected a Dice in [0, 1], received 85"),
+        (("study", "nowhere", "out"), "kseg: nowhere: find inputs: expected a file or a folder"),
         (("brew",), "Error: No such command 'brew'."),
     ],
 )
@@ -229,6 +241,7 @@ def test_weights_that_are_missing_or_not_those_of_the_network(
     [
         (("segment", "in", "out"), "kseg: nothing to do: no input files in in\n"),
         (("simulate", "in", "out"), "kseg: nothing to do: no input files in in\n"),
+        (("study", "in", "out"), "kseg: nothing to do: no input files in in\n"),
         (("evaluate", "in", "in"), "kseg: nothing to do: no pair of files in in and in\n"),
     ],
 )
@@ -244,10 +257,11 @@ def test_nothing_to_do_is_exit_code_3(
 
 def test_every_option_arrives(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     received: list[object] = []
+    done = BatchResult(["a"])
 
     def listen(*arguments: object) -> BatchResult:
         received.extend(arguments)
-        return BatchResult(["a"])
+        return done
 
     monkeypatch.setattr(simulate, "simulate", listen)
     scan = (
@@ -281,6 +295,19 @@ def test_every_option_arrives(run: Run, monkeypatch: pytest.MonkeyPatch) -> None
     assert received == [Path("in"), Path("out"), "b", settings]
 
     received.clear()
+    monkeypatch.setattr(
+        study, "study", lambda *arguments: received.extend(arguments) or study.Study(done, ())
+    )
+    options = "--bundle b --fractions 0.3,0.1 --noise 0 --target 0.9 --source brainweb_20 --center-lines 12 --seed 9"
+    assert run("study", "in", "out", *options.split()).out == "studied: 1, failed: 0\n"
+    scan = simulate.SimulationSettings(source="brainweb_20", center_lines=12, seed=9)
+    wanted = study.StudySettings(fractions=(0.3, 0.1), noises=(0.0,), target=0.9, scan=scan)
+    assert received == [Path("in"), Path("out"), "b", wanted]
+    received.clear()
+    assert run("study", "in", "out").code == 0
+    assert received[2:] == [command.DEFAULT_BUNDLE, study.StudySettings()]
+
+    received.clear()
     monkeypatch.setattr("kseg.pipelines.demo.run_demo", lambda *arguments: received.extend(arguments) or 3)
     assert run("demo", "--seed", "4").code == 3
     assert received[:3] == [Path("kseg-demo"), command.DEFAULT_BUNDLE, simulate.SimulationSettings(seed=4)]
@@ -302,6 +329,28 @@ def test_from_heads_to_a_page(small_heads: list[Path], tiny_bundle: Path, tmp_pa
     ended = run("report", "segmented", "tables/metrics.csv", *pictures, "--output", "page.html")
     assert (ended.code, ended.out) == (0, "written: page.html\n")
     assert "good" in (tmp_path / "page.html").read_text()
+
+
+def test_a_study_says_the_cheapest_scan_and_goes_on(
+    small_heads: list[Path], tiny_bundle: Path, tmp_path: Path, run: Run
+) -> None:
+    (tmp_path / "heads").mkdir()
+    shutil.copy(small_heads[0], tmp_path / "heads" / "good.nii.gz")
+    write_nifti(tmp_path / "heads" / "bad.nii.gz", np.full((4, 4, 4), 201, np.uint8), np.eye(4))
+    options = ("--bundle", tiny_bundle, "--fractions", "0.3,0.05", "--noise", "0.1", "--target")
+    ended = run("study", "heads", "out", *options, "0")
+    assert ended.code == 1
+    first, answer, *rest = ended.out.splitlines()
+    assert first == "cheapest scan with a mean Dice of at least 0:"
+    assert answer.startswith("  10% noise: 5% of k-space (Dice 0.")
+    assert rest == ["written: out/study.csv, out/study.png", "studied: 1, failed: 1"]
+    # Nothing is measured again: the answer to another question comes at once.
+    (tmp_path / "heads" / "bad.nii.gz").unlink()
+    ended = run("study", "heads", "out", *options, "1")
+    assert ended.code == 0
+    assert ended.out.splitlines()[1].startswith("  10% noise: none; best is ")
+    record = json.loads((tmp_path / "out" / "results.jsonl").read_text().splitlines()[-1])
+    assert (record["measured"], record["found"]) == (0, 2)
 
 
 def test_a_request_to_stop_ends_like_an_interrupt(run: Run) -> None:
