@@ -15,7 +15,9 @@ from kseg.networks.seranet import SERANet
 from kseg.pipelines.batch import BatchResult, find_files, run_batch
 from kseg.pipelines.bundle import LoadedBundle, load_bundle
 from kseg.pipelines.image_scan import scan_image
+from kseg.pipelines.inference_options import read_inference_options
 from kseg.pipelines.segmentation import SegmentedVolume, segment_volume
+from kseg.pipelines.uncertainty import uncertainty
 from kseg.transforms.errors import InputError
 from kseg.transforms.kspace_file import read_kspace
 from kseg.transforms.nifti import write_nifti
@@ -37,6 +39,8 @@ class SegmentSettings:
         probabilities: write `NAME_prob.nii.gz`, class probabilities `(x, y, slice, class)`.
         reconstruction: write `NAME_recon.nii.gz`, magnitude of the network's last image, normalised.
         recurrences: write `NAME_recurrences.nii.gz`, probabilities of every pass `(x, y, slice, class, pass)`.
+        uncertainty: write `NAME_uncertainty.nii.gz`, entropy of the class probabilities, 0 to 1, `(x, y, slice)`.
+        flip: average with the mirrored scan, which takes twice as long; None does what the bundle says.
         fraction: share of lines of images that is kept, in (0, 1]; k-space files bring their own mask.
         center_lines: central lines that are always kept if not all are.
         seed: seed of the lines; those of an image depend on it and on the relative folder and name.
@@ -48,6 +52,8 @@ class SegmentSettings:
     probabilities: bool = False
     reconstruction: bool = False
     recurrences: bool = False
+    uncertainty: bool = False
+    flip: bool | None = None
     fraction: float = 1.0
     center_lines: int = 16
     seed: int = 0
@@ -97,15 +103,26 @@ def segment(source: Path, output: Path, bundle: str, settings: SegmentSettings) 
     if not cases:
         return BatchResult()
     loaded, network = load_segmenter(bundle)
+    options = read_inference_options(bundle)
+    flip = options.flip if settings.flip is None else settings.flip
 
     def work(case: str, path: Path) -> dict[str, Any]:
         scan = _open_kspace(path) if path.name.endswith(_KSPACE) else _open_image(path, case, settings)
-        segmented = segment_volume(network, scan.kspace, scan.mask, all_passes=settings.recurrences)
+        segmented = segment_volume(
+            network,
+            scan.kspace,
+            scan.mask,
+            all_passes=settings.recurrences,
+            flip=flip,
+            temperature=options.temperature,
+        )
         _write(output / case, scan, segmented, settings)
         return {
             "sizes": dict(zip(("slices", "coils", "y", "x"), scan.kspace.shape, strict=True)),
             "sampled": round(float(scan.mask.float().mean()), 4),
             "notes": scan.notes,
+            "flip": flip,
+            "temperature": options.temperature,
             "bundle": loaded.name,
             "bundle_version": loaded.version,
             "weights_sha256": loaded.weights_sha256,
@@ -161,6 +178,9 @@ def _write(prefix: Path, scan: _Scan, segmented: SegmentedVolume, settings: Segm
     probabilities = scan.to_grid(segmented.probabilities[-1])
     if settings.probabilities:
         write_nifti(beside("prob"), probabilities, scan.affine)
+    if settings.uncertainty:
+        unsure = uncertainty(torch.from_numpy(probabilities), axis=-1).numpy()
+        write_nifti(beside("uncertainty"), unsure, scan.affine)
     if settings.recurrences:
         passes = [np.rint(255 * scan.to_grid(each)).astype(np.uint8) for each in segmented.probabilities]
         write_nifti(beside("recurrences"), np.stack(passes, axis=-1), scan.affine, slope=1 / 255)

@@ -1,5 +1,6 @@
 """Inference with the brain bundle through MONAI: its results, and each way to fail."""
 
+import json
 from pathlib import Path
 
 import h5py
@@ -22,9 +23,9 @@ def workflow_of(bundle: Path, kind: str, *names: str, **options: object) -> Conf
     return ConfigWorkflow(files, workflow_type=kind, logging_file=False, bundle_root=str(bundle), **options)
 
 
-def infer(bundle: Path, dataset_dir: Path, output_dir: Path) -> None:
+def infer(bundle: Path, dataset_dir: Path, output_dir: Path, **options: object) -> None:
     folders = {"dataset_dir": str(dataset_dir), "output_dir": str(output_dir)}
-    workflow = workflow_of(bundle, "inference", "inference", **folders)
+    workflow = workflow_of(bundle, "inference", "inference", **folders, **options)
     workflow.initialize()
     workflow.run()
     workflow.finalize()
@@ -58,6 +59,36 @@ def test_run_makes_the_voxels_of_kseg_segment(
         assert one.header.get_xyzt_units()[0] == "mm"
         np.testing.assert_array_equal(one.affine, other.affine)
         assert len(np.unique(one.dataobj)) > 1
+
+
+def test_flip_and_uncertainty_are_those_of_kseg_segment(
+    shared_bundle: Path, save_kspace, tmp_path: Path
+) -> None:
+    kspace = save_kspace("site/a.h5", n_slices=3).parent
+    infer(shared_bundle, kspace, tmp_path / "workflow", flip=True, uncertainty=True)
+    settings = SegmentSettings(flip=True, uncertainty=True)
+    segment(kspace, tmp_path / "command", str(shared_bundle), settings)
+    segment(kspace, tmp_path / "plain", str(shared_bundle), SegmentSettings(uncertainty=True))
+    written = sorted(path.name for path in (tmp_path / "workflow").iterdir())
+    assert written == ["a_seg.nii.gz", "a_uncertainty.nii.gz"]
+    for name in written:
+        one, other = ((tmp_path / folder / name).read_bytes() for folder in ("workflow", "command"))
+        assert one == other
+    assert one != (tmp_path / "plain" / "a_uncertainty.nii.gz").read_bytes()
+
+
+def test_the_temperature_is_that_of_kseg_segment(bundle: Path, save_kspace, tmp_path: Path) -> None:
+    kspace = save_kspace("a.h5").parent
+    config = bundle / "configs" / "inference.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "temperature": 2.5}))
+    infer(bundle, kspace, tmp_path / "workflow", uncertainty=True)
+    infer(bundle, kspace, tmp_path / "cold", uncertainty=True, temperature=0.4)
+    segment(kspace, tmp_path / "command", str(bundle), SegmentSettings(uncertainty=True))
+    workflow, command, cold = (
+        (tmp_path / folder / "a_uncertainty.nii.gz").read_bytes()
+        for folder in ("workflow", "command", "cold")
+    )
+    assert workflow == command != cold
 
 
 def test_the_slices_at_once_change_nothing(shared_bundle: Path, save_kspace, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Files in, masks out: on whose grid, with what beside them, and what the record says."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from kseg import __version__
 from kseg.networks.seranet import SERANet, normalize_scan
 from kseg.pipelines import segment as module
 from kseg.pipelines.bundle import LoadedBundle
+from kseg.pipelines.inference_options import InferenceOptions
 from kseg.pipelines.segment import SegmentSettings, segment
 from kseg.pipelines.simulate import SimulationSettings, simulate_scan, write_scan
 from kseg.transforms.errors import InputError
@@ -31,6 +33,7 @@ from kseg.transforms.phantom import make_phantom
 from kseg.transforms.sampling import gaussian_lines
 
 Save = Callable[..., Path]
+ENDINGS = ("seg", "prob", "recon", "recurrences", "uncertainty")
 OBLIQUE = np.array([[-0.9, 0.2, 0.3, 9.7], [0.2, 0.95, -0.4, -7.1], [0.1, -0.1, 3.1, 5.3], [0, 0, 0, 1]])
 
 
@@ -52,6 +55,7 @@ def csf_network(seeded: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """The bundle's network calls CSF what is bright."""
     loaded = LoadedBundle("csf", "1.0", CsfNetwork().eval(), "0" * 64)
     monkeypatch.setattr(module, "load_bundle", lambda _: loaded)
+    monkeypatch.setattr(module, "read_inference_options", lambda _: InferenceOptions())
 
 
 def save_kspace(path: Path, mask: Tensor | None = None, affine: NDArray[np.float64] = OBLIQUE) -> Path:
@@ -113,6 +117,8 @@ def test_the_record_says_with_what(tiny_bundle: Path, tmp_path: Path) -> None:
         "sizes": {"slices": 3, "coils": 1, "y": 20, "x": 18},
         "sampled": 0.5,
         "notes": [],
+        "flip": False,
+        "temperature": json.loads((tiny_bundle / "configs" / "inference.json").read_text())["temperature"],
         "bundle": "brain_kspace_segmentation",
         "bundle_version": json.loads((tiny_bundle / "configs" / "metadata.json").read_text())["version"],
         "kseg_version": __version__,
@@ -176,16 +182,12 @@ def test_masks_do_not_depend_on_how_an_image_is_stored(
 
 def test_what_is_asked_for_lies_beside_the_mask_and_agrees_with_it(tiny_bundle: Path, tmp_path: Path) -> None:
     save_image(tmp_path / "a.nii.gz", np.diag([0.8, 1.2, 3.0, 1.0]))
-    settings = SegmentSettings(probabilities=True, reconstruction=True, recurrences=True)
+    settings = SegmentSettings(probabilities=True, reconstruction=True, recurrences=True, uncertainty=True)
     segment(tmp_path / "a.nii.gz", tmp_path / "out", str(tiny_bundle), settings)
     written = {path.name for path in (tmp_path / "out").iterdir()}
-    assert written == {f"a_{end}.nii.gz" for end in ("seg", "prob", "recon", "recurrences")} | {
-        "results.jsonl"
-    }
-    seg, prob, recon, passes = (
-        nibabel.load(tmp_path / "out" / f"a_{end}.nii.gz") for end in ("seg", "prob", "recon", "recurrences")
-    )
-    for image in (prob, recon, passes):
+    assert written == {f"a_{end}.nii.gz" for end in ENDINGS} | {"results.jsonl"}
+    seg, prob, recon, passes, unsure = (nibabel.load(tmp_path / "out" / f"a_{end}.nii.gz") for end in ENDINGS)
+    for image in (prob, recon, passes, unsure):
         np.testing.assert_array_equal(image.affine, seg.affine)
     probabilities = np.asarray(prob.dataobj)
     assert (prob.shape, prob.get_data_dtype()) == ((18, 20, 3, 4), np.float32)
@@ -196,6 +198,55 @@ def test_what_is_asked_for_lies_beside_the_mask_and_agrees_with_it(tiny_bundle: 
     assert (passes.shape, passes.get_data_dtype()) == ((18, 20, 3, 4, 2), np.uint8)
     np.testing.assert_allclose(np.asarray(passes.dataobj)[..., -1], probabilities, atol=0.5 / 255 + 1e-6)
     assert not np.array_equal(np.asarray(passes.dataobj)[..., 0], np.asarray(passes.dataobj)[..., 1])
+    assert (unsure.shape, unsure.get_data_dtype()) == ((18, 20, 3), np.float32)
+    entropy = -(probabilities * np.log(probabilities)).sum(-1) / np.log(4)
+    np.testing.assert_allclose(np.asarray(unsure.dataobj), entropy, atol=1e-5)
+
+
+def test_averaging_with_the_mirrored_scan_is_asked_for_or_left_to_the_bundle(
+    tiny_bundle: Path, tmp_path: Path
+) -> None:
+    save_kspace(tmp_path / "a.h5")
+    flipping = tmp_path / "flipping"
+    shutil.copytree(tiny_bundle, flipping)
+    config = flipping / "configs" / "inference.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "flip": True}))
+    for name, bundle, flip in (
+        ("plain", tiny_bundle, None),
+        ("never", flipping, False),
+        ("asked", tiny_bundle, True),
+        ("bundle", flipping, None),
+    ):
+        settings = SegmentSettings(probabilities=True, flip=flip)
+        segment(tmp_path / "a.h5", tmp_path / name, str(bundle), settings)
+        assert records(tmp_path / name)[0]["flip"] == (name in ("asked", "bundle"))
+    plain, never, asked, of_bundle = (
+        voxels(tmp_path / name / "a_prob.nii.gz") for name in ("plain", "never", "asked", "bundle")
+    )
+    np.testing.assert_array_equal(never, plain)
+    np.testing.assert_array_equal(of_bundle, asked)
+    assert np.abs(asked - plain).max() > 1e-4
+    seg = voxels(tmp_path / "asked" / "a_seg.nii.gz")
+    np.testing.assert_array_equal(seg, asked.argmax(-1))
+
+
+def test_the_temperature_of_the_bundle_changes_probabilities_but_no_mask(
+    tiny_bundle: Path, tmp_path: Path
+) -> None:
+    save_kspace(tmp_path / "a.h5")
+    written = {}
+    for temperature in (1.0, 3.0):
+        bundle = tmp_path / f"bundle_{temperature}"
+        shutil.copytree(tiny_bundle, bundle)
+        config = bundle / "configs" / "inference.json"
+        config.write_text(json.dumps({**json.loads(config.read_text()), "temperature": temperature}))
+        output = tmp_path / f"out_{temperature}"
+        segment(tmp_path / "a.h5", output, str(bundle), SegmentSettings(probabilities=True))
+        assert records(output)[0]["temperature"] == temperature
+        written[temperature] = (output / "a_seg.nii.gz").read_bytes(), voxels(output / "a_prob.nii.gz")
+    assert written[1.0][0] == written[3.0][0]
+    powers = written[1.0][1] ** (1 / 3)
+    np.testing.assert_allclose(written[3.0][1], powers / powers.sum(-1, keepdims=True), rtol=1e-4)
 
 
 def test_a_second_run_writes_the_same_bytes(tiny_bundle: Path, tmp_path: Path) -> None:
@@ -219,7 +270,7 @@ def masks_of(
     masks: list[Tensor] = []
     segment_volume = module.segment_volume
 
-    def listen(network: SERANet, kspace: Tensor, mask: Tensor, **options: bool) -> Any:
+    def listen(network: SERANet, kspace: Tensor, mask: Tensor, **options: float) -> Any:
         masks.append(mask)
         return segment_volume(network, kspace, mask, **options)
 
