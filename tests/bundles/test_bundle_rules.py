@@ -105,7 +105,7 @@ def test_required_versions_are_those_that_the_tests_run_with(bundle: Path) -> No
 def test_network_is_defined_once(bundle: Path) -> None:
     defined = [
         path.stem
-        for path in (bundle / "configs").glob("*.json")
+        for path in (bundle / "configs").rglob("*.json")
         if json.loads(path.read_text())
         .get("network_def", {})
         .get("_target_", "")
@@ -116,7 +116,7 @@ def test_network_is_defined_once(bundle: Path) -> None:
 
 @each_bundle
 def test_everything_named_exists(bundle: Path) -> None:
-    for path in (bundle / "configs").glob("*.json"):
+    for path in (bundle / "configs").rglob("*.json"):
         for target in re.findall(r'"_target_": "([^"]+)"', path.read_text()):
             of_monai = ComponentLocator().get_component_module_name(target)
             assert of_monai or pydoc.locate(target), f"{path.name}: {target}"

@@ -31,6 +31,19 @@ def test_the_correction_comes_from_the_features_and_not_from_the_image(kind: str
     assert not torch.allclose(block(features.flip(1), image) - image, correction, atol=1e-3)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("shape", [(8, 8), (7, 9)])
+def test_encoded_and_decoded_is_corrected(kind: str, shape: tuple[int, int], seeded: None):
+    block = regularization_block(kind, 8, 4).eval()
+    for parameter in block.correction.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    features, image = noise(2, 8, *shape), noise(2, 2, *shape, seed=1)
+    encoded = block.encode(features)
+    assert [values.shape[1] for values in encoded] == ([4] * 4 if kind == "cascade" else [4, 8, 16])
+    assert all((values >= 0).all() and values.any() for values in encoded)
+    assert torch.equal(block.decode(encoded, image), block(features, image))
+
+
 def test_the_cascade_has_the_convolutions_it_was_asked_for(seeded: None):
     block = CascadeBlock(8, 6, n_convolutions=4)
     convolutions = [layer for layer in block.modules() if isinstance(layer, nn.Conv2d)]

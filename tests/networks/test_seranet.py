@@ -5,9 +5,10 @@ import torch
 from torch import Tensor, nn
 
 from kseg.networks.attention import class_attention
-from kseg.networks.seranet import SERANet, normalize_scan
+from kseg.networks.normalization import normalize_scan
+from kseg.networks.seranet import SERANet
 from kseg.transforms.channels import channels_to_complex, complex_to_channels
-from kseg.transforms.fourier import fft2c, ifft2c
+from kseg.transforms.fourier import fft2c
 
 BLOCKS = ["cascade", "autoencoder"]
 
@@ -173,23 +174,6 @@ def test_one_sample_can_be_learned_by_heart(block, make_network, scan, noise):
     assert loss < 0.01
 
 
-def test_a_scan_is_normalised_to_unit_power_and_zero_phase(scan, noise):
-    x = scan(3e-5 * (noise(2, 1, 12, 10) + 0.5j))
-    kspace, mask, image = normalize_scan(x)[:3]
-    complex_image = channels_to_complex(image)
-    torch.testing.assert_close(complex_image.abs().square().mean((1, 2, 3)), torch.ones(2))
-    direction = (complex_image * complex_image.abs()).sum((1, 2, 3))
-    torch.testing.assert_close(direction.angle(), torch.zeros(2), rtol=0, atol=1e-5)
-    torch.testing.assert_close(ifft2c(channels_to_complex(kspace)), complex_image, rtol=1e-5, atol=1e-6)
-    assert torch.equal(mask, x[:, -1:])
-
-
-def test_an_empty_scan_stays_empty(scan):
-    kspace, _, image = normalize_scan(scan(torch.zeros(1, 1, 6, 5, dtype=torch.complex64)))[:3]
-    assert not kspace.any()
-    assert not image.any()
-
-
 def test_what_lies_outside_the_mask_is_ignored(make_network, scan, noise):
     network, x = make_network(), scan(noise(1, 1, 12, 10))
     dirty = x.clone()
@@ -216,23 +200,3 @@ def test_counts_below_their_minimum_are_refused(changes, received):
     expected = "SERANet: expected blocks >= 0, recurrences >= 0, classes >= 2, coils >= 1, received "
     with pytest.raises(ValueError, match=expected + received):
         SERANet(**changes)
-
-
-def test_inputs_that_do_not_fit_are_refused(make_network, scan, noise, maps):
-    one, eight = make_network(), make_network(n_coils=8)
-    x = scan(noise(1, 1, 12, 10))
-    channels = complex_to_channels(maps)
-    with pytest.raises(
-        ValueError, match=r"network: expected \(batch, 17, y, x\) for 8 coils, received \[1, 3, 12, 10\]"
-    ):
-        eight(x, channels)
-    with pytest.raises(
-        ValueError, match=r"network: expected \(batch, 3, y, x\) for 1 coils, received \[3, 12, 10\]"
-    ):
-        one(x[0])
-    with pytest.raises(ValueError, match="network: expected sensitivities of 8 coils, received none"):
-        eight(scan(noise(1, 1, 12, 10), maps))
-    with pytest.raises(
-        ValueError, match=r"network: expected sensitivities \[1, 2, 12, 10\], received \[1, 16, 12, 10\]"
-    ):
-        one(x, channels)

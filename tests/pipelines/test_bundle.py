@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from kseg.networks.segnetmri import SegNetMRI
 from kseg.networks.seranet import SERANet
 from kseg.pipelines.bundle import build_network, find_bundle, load_bundle
 from kseg.transforms.errors import InputError
@@ -71,6 +72,18 @@ def test_a_network_is_made_as_defined_save_for_what_is_overridden(bundle: Path):
     assert isinstance(joint, SERANet)
     assert (defined.n_recurrences, joint.n_recurrences) == (1, 0)
     assert len(joint.reconstruction.blocks) == len(defined.reconstruction.blocks) == 1
+
+
+def test_another_network_takes_what_it_knows_of_the_definition(bundle: Path):
+    other = {"_target_": "kseg.networks.segnetmri.SegNetMRI", "n_blocks": 2}
+    network = build_network(str(bundle), other, without=["n_recurrences", "unet_channels"])
+    assert isinstance(network, SegNetMRI)
+    assert len(network.reconstruction.blocks) == 2
+    assert network.reconstruction.blocks[0].encoder.levels[0][0].out_channels == 4
+    with refused(
+        bundle / "configs/inference.json", "read bundle: expected a network_def that makes a network"
+    ):
+        build_network(str(bundle), other)
 
 
 def test_weights_are_never_optional(bundle: Path):

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from kseg.transforms import rand_scan
-from kseg.transforms.channels import channels_to_complex
-from kseg.transforms.fourier import ifft2c
+from kseg.transforms.channels import channels_to_complex, complex_to_channels
+from kseg.transforms.fourier import fft2c, ifft2c
 from kseg.transforms.grid import AcquisitionGrid, place_grid
 from kseg.transforms.head import CrispHead
 from kseg.transforms.phantom import class_fractions, make_phantom
@@ -156,6 +156,21 @@ def test_without_noise_and_all_lines_the_image_is_the_signal_of_the_tissues_and_
     # Relaxation during the readout of 0.4 ms blurs a little.
     assert (image.abs() - expected).norm() < 0.02 * expected.norm()
     assert image.imag.norm() > 0.1 * image.norm()
+
+
+def test_the_reference_is_the_image_without_noise_and_with_all_lines():
+    transform = RandScanSliced(**{**FIXED, "noise": (0.1, 0.1)})  # type: ignore[arg-type]
+    transform.set_random_state(3)
+    item = transform({"fractions": disc(), "tissues": TISSUES})
+    assert item["reference"].dtype == torch.float32
+    # The random state is the same: what differs is the noise, and the lines.
+    clean = scanned(disc(), 3, noise=(0.0, 0.0), lines=ALL_LINES)
+    expected = complex_to_channels(ifft2c(channels_to_complex(clean[None, :2])))[0]
+    torch.testing.assert_close(item["reference"], expected)
+    kspace = complex_to_channels(fft2c(channels_to_complex(item["reference"][None])))[0]
+    sigma = 0.1 * SpinEcho(te=0.08, tr=3.0).signal([load_tissue_table("1.5T")["csf"]]).item()
+    difference = (item["image"][:2] - kspace)[:, item["image"][2].bool()]
+    assert difference.std().item() == pytest.approx(sigma, rel=0.05)
 
 
 def test_tissues_and_times_vary_within_their_bounds(monkeypatch: pytest.MonkeyPatch):
