@@ -145,6 +145,17 @@ def segment(
     recurrences: Annotated[
         bool, typer.Option("--recurrences", help="Also write every pass's probabilities.")
     ] = False,
+    uncertainty: Annotated[
+        bool, typer.Option("--uncertainty", help="Also write how unsure each voxel is, 0 to 1.")
+    ] = False,
+    flip: Annotated[
+        bool | None,
+        typer.Option(
+            "--flip/--no-flip",
+            help="Average with the mirrored scan; twice the time.",
+            show_default="as the bundle says",
+        ),
+    ] = None,
     fraction: Annotated[
         float, typer.Option(help="Share of an image's lines that is used; k-space files are as they are.")
     ] = 1.0,
@@ -164,6 +175,8 @@ def segment(
         probabilities=probabilities,
         reconstruction=reconstruction,
         recurrences=recurrences,
+        uncertainty=uncertainty,
+        flip=flip,
         fraction=fraction,
         center_lines=center_lines,
         seed=seed,
@@ -181,7 +194,8 @@ def evaluate(
 ) -> None:
     """Compare segmentations with references.
 
-    Writes Dice, Hausdorff distance and volume of each case and class, and prints their means.
+    Writes Dice, Hausdorff distance and volume of each case and class, and prints their means. Where
+    probabilities lie beside the segmentations, prints their calibration error too.
     """
     from kseg.pipelines.evaluate import evaluate as evaluate_folders
     from kseg.pipelines.summary_text import summary_text
@@ -191,6 +205,8 @@ def evaluate(
     )
     if evaluation.exit_code != 3:
         typer.echo(summary_text(evaluation.classes))
+        if evaluation.calibration is not None:
+            typer.echo(str(evaluation.calibration))
         typer.echo(f"written: {output}")
     else:
         typer.echo(f"kseg: nothing to do: no pair of files in {predictions} and {references}", err=True)

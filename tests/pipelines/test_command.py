@@ -287,12 +287,15 @@ def test_every_option_arrives(run: Run, monkeypatch: pytest.MonkeyPatch) -> None
 
     received.clear()
     monkeypatch.setattr(segment, "segment", listen)
-    options = (
-        "--bundle b --probabilities --reconstruction --recurrences --fraction 0.5 --center-lines 12 --seed 9"
-    )
+    options = "--bundle b --probabilities --reconstruction --recurrences --uncertainty --flip"
+    options += " --fraction 0.5 --center-lines 12 --seed 9"
     assert run("segment", "in", "out", *options.split()).code == 0
-    settings = segment.SegmentSettings(True, True, True, fraction=0.5, center_lines=12, seed=9)
+    settings = segment.SegmentSettings(True, True, True, True, True, fraction=0.5, center_lines=12, seed=9)
     assert received == [Path("in"), Path("out"), "b", settings]
+    for option, flip in (((), None), (("--no-flip",), False)):
+        received.clear()
+        assert run("segment", "in", "out", *option).code == 0
+        assert received[2:] == [command.DEFAULT_BUNDLE, segment.SegmentSettings(flip=flip)]
 
     received.clear()
     monkeypatch.setattr(
@@ -319,11 +322,13 @@ def test_from_heads_to_a_page(small_heads: list[Path], tiny_bundle: Path, tmp_pa
     write_nifti(tmp_path / "heads" / "bad.nii.gz", np.full((4, 4, 4), 201, np.uint8), np.eye(4))
     ended = run("simulate", "heads", "scans", "--noise", "0.05", "--fraction", "0.4", "--seed", "3")
     assert (ended.code, ended.out) == (1, "simulated: 1, failed: 1\n")
-    ended = run("segment", "scans/kspace", "segmented", "--bundle", tiny_bundle, "--recurrences")
+    beside = ("--recurrences", "--probabilities", "--uncertainty")
+    ended = run("segment", "scans/kspace", "segmented", "--bundle", tiny_bundle, *beside)
     assert (ended.code, ended.out) == (0, "segmented: 1, failed: 0\n")
     ended = run("evaluate", "segmented", "scans/labels", "--output", "tables/metrics.csv")
     assert ended.code == 0
     assert ended.out.splitlines()[0].split()[:2] == ["class", "Dice"]
+    assert ended.out.splitlines()[-2].startswith("expected calibration error: 0.")
     assert ended.out.splitlines()[-1] == "written: tables/metrics.csv"
     pictures = ("--images", "scans/images", "--references", "scans/labels")
     ended = run("report", "segmented", "tables/metrics.csv", *pictures, "--output", "page.html")
