@@ -1,7 +1,8 @@
 """The one number that makes the probabilities of a network as sure as they should be."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,7 +11,12 @@ from scipy.optimize import minimize_scalar
 from torch.nn.functional import cross_entropy
 
 from kseg.pipelines.calibration import require_labels_of
+from kseg.pipelines.cases import companion, find_volumes, one_file
+from kseg.pipelines.probability_file import read_probabilities
+from kseg.transforms.errors import InputError
+from kseg.transforms.nifti import read_label_map
 
+_STAGE = "fit temperature"
 _SMALLEST = 1e-12
 _LOWEST, _HIGHEST = 0.05, 20.0
 
@@ -59,3 +65,30 @@ def fit_temperature(cases: Iterable[tuple[NDArray[np.floating], NDArray[np.integ
             expected = f"probabilities whose best temperature is between {_LOWEST} and {_HIGHEST:g}"
             raise ValueError(f"temperature: expected {expected}, received {math.exp(border):.3g} or beyond")
     return math.exp(best.x)
+
+
+def read_calibration_cases(
+    predictions: Path, references: Path
+) -> Iterator[tuple[NDArray[np.floating], NDArray[np.integer]]]:
+    """Read what a temperature is fitted to; voxels whose label has no probability are left out.
+
+    Args:
+        predictions: folder of `NAME_prob.nii.gz`, as `kseg segment --probabilities` writes it.
+        references: folder of `NAME.nii.gz` label maps; each has to have probabilities of its name.
+
+    Yields:
+        Probabilities `(voxel, class)` and labels `(voxel)` of each case.
+
+    Raises:
+        InputError: a folder or a file that is missing, damaged, or on another grid.
+    """
+    for case, paths in find_volumes(references).items():
+        reference = read_label_map(one_file({case: paths}, case, references, _STAGE))
+        path = companion(predictions, case, "_prob")
+        if path is None:
+            raise InputError(
+                predictions / f"{case}_prob.nii.gz", _STAGE, "probabilities of the case", "nothing"
+            )
+        probabilities = read_probabilities(path, reference)
+        known = reference.array < probabilities.shape[-1]
+        yield probabilities[known], reference.array[known]

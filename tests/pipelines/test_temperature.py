@@ -1,13 +1,16 @@
 """Temperatures that are known, found again."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from kseg.pipelines.calibration import measure_calibration
-from kseg.pipelines.temperature import fit_temperature
+from kseg.pipelines.temperature import fit_temperature, read_calibration_cases
+from kseg.transforms.errors import InputError
+from kseg.transforms.nifti import write_nifti
 
 
 def scaled(probabilities: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
@@ -68,3 +71,37 @@ def test_nothing_has_no_temperature() -> None:
 def test_labels_of_other_voxels_are_refused() -> None:
     with pytest.raises(ValueError, match=r"expected labels of the voxels \(1,\), received \(2,\)"):
         fit_temperature([(np.array([[0.9, 0.1]]), np.array([0, 0]))])
+
+
+def save_cases(folder: Path) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Two cases on disk, one of them in a folder; the first has a label that is no class."""
+    probabilities, labels = drawn(2400, 0)
+    for index, case in enumerate(("a", "site/b")):
+        half = slice(1200 * index, 1200 * (index + 1))
+        values = probabilities[half].reshape(10, 12, 10, 4).astype(np.float32)
+        truth = labels[half].reshape(10, 12, 10).astype(np.uint8)
+        if case == "a":
+            truth[0, 0, 0] = 77
+        for name, array in ((f"scans/{case}_prob", values), (f"labels/{case}", truth)):
+            path = folder / f"{name}.nii.gz"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_nifti(path, array, np.diag([1.0, 1.0, 3.0, 1.0]))
+    return probabilities[1:], labels[1:]
+
+
+def test_cases_are_read_from_two_folders(tmp_path: Path) -> None:
+    expected = save_cases(tmp_path)
+    cases = list(read_calibration_cases(tmp_path / "scans", tmp_path / "labels"))
+    assert [len(labels) for _, labels in cases] == [1199, 1200]
+    np.testing.assert_allclose(np.concatenate([each for each, _ in cases]), expected[0], atol=1e-6)
+    np.testing.assert_array_equal(np.concatenate([each for _, each in cases]), expected[1])
+    assert fit_temperature(cases) == pytest.approx(fit_temperature([expected]), rel=1e-3)
+
+
+def test_a_case_without_probabilities_is_named(tmp_path: Path) -> None:
+    save_cases(tmp_path)
+    path = tmp_path / "scans" / "site" / "b_prob.nii.gz"
+    path.unlink()
+    message = f"^{path}: fit temperature: expected probabilities of the case, received nothing$"
+    with pytest.raises(InputError, match=message):
+        list(read_calibration_cases(tmp_path / "scans", tmp_path / "labels"))
