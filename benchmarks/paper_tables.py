@@ -57,10 +57,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     cells = all_cells(grid, budget)
     methods, wanted = chosen.only or list(grid.methods), chosen.seeds or budget.seeds
     selected = [cell for cell in cells if cell.method in methods and cell.seed in wanted]
-    # A scheduler's signal ends the training in progress, which saves where it stands.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     if not chosen.no_runs:
+        # A scheduler's signal ends the training in progress, which saves where it stands.
+        before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
         run_cells(experiment, selected)
+        signal.signal(signal.SIGTERM, before)
     outcomes = read_cells(experiment, cells)
     undrawn = write_results(experiment, outcomes, chosen.output)
     missing = [outcomes[cell] for cell in selected if outcomes[cell].missing]

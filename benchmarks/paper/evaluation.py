@@ -129,7 +129,9 @@ def _write_bundle(training: Training, folder: Path, runs: Path) -> Path:
     parser = ConfigParser(ConfigParser.load_config_files(configurations(training)))
     parser.update(training.arguments)
     inference = json.loads((shipped / "inference.json").read_text(encoding="utf-8"))
-    inference["network_def"] |= parser.get_parsed_content("network_overrides")
+    definition = inference["network_def"] | parser.get_parsed_content("network_overrides")
+    left_out = parser.get("network_without", [])
+    inference["network_def"] = {key: value for key, value in definition.items() if key not in left_out}
     (folder / "configs/inference.json").write_text(json.dumps(inference, indent=4) + "\n", encoding="utf-8")
     shutil.copyfile(shipped / "metadata.json", folder / "configs/metadata.json")
     shutil.copyfile(weights_of(training, runs), folder / "models/model.pt")

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from paper.budget import Budget
 from paper.grid import TYPES, Grid
-from paper.rows import Row
+from paper.rows import Row, percent
 from paper.spread import Spread
 
 _UPPER, _LOWER = "fully_sampled", "zero_filling"
@@ -37,7 +37,7 @@ def gap_markdown(tables: Mapping[float, Sequence[Row]], grid: Grid, budget: Budg
         grid: holds the paper's Dice.
         budget: noise levels.
     """
-    header = "".join(f" {noise:.0%} noise | the paper's |" for noise in budget.noises)
+    header = "".join(f" {percent(noise)} noise | the paper's |" for noise in budget.noises)
     lines = [f"| method | type |{header}", "|---|---|" + "---|---|" * len(budget.noises)]
     first = [row for row in tables[budget.noises[0]] if row.block]
     for place in first:

@@ -21,14 +21,14 @@ class Stage:
 
     Attributes:
         name: name among the stages of the method.
-        config: file of the bundle's `configs/methods`, without ending.
+        configs: files of the bundle's `configs/methods`, without ending, the later over the earlier.
         share: of the method's epochs, relative to its other stages.
         options: what differs from the configuration.
         warm_start: earlier stage that each part of the network starts from.
     """
 
     name: str
-    config: str
+    configs: tuple[str, ...]
     share: int = 1
     options: Mapping[str, Any] = field(default_factory=dict)
     warm_start: Mapping[str, str] = field(default_factory=dict)
@@ -115,7 +115,7 @@ def load_grid(path: Path = _DEFINITION) -> Grid:
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
     methods = {}
     for name, entry in content["methods"].items():
-        stages = tuple(Stage(**stage) for stage in entry["stages"])
+        stages = tuple(Stage(**{**stage, "configs": tuple(stage["configs"])}) for stage in entry["stages"])
         blocks = tuple(entry["blocks"]) if "blocks" in entry else None
         methods[name] = Method(**{**entry, "name": name, "stages": stages, "blocks": blocks})
     comparisons = [(left, right) for left, right in content["comparisons"]]

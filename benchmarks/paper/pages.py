@@ -10,7 +10,7 @@ from paper.figures import figure5, figure6, write_figure6_csv
 from paper.gap import gap_markdown
 from paper.grid import TYPES, Cell, figure5_cell
 from paper.plan import cell_fraction
-from paper.rows import TISSUES, plain, score, table_rows, write_csv
+from paper.rows import TISSUES, percent, plain, score, table_rows, write_csv
 from paper.scans import simulate_test_heads
 from paper.tables import METRICS, missing_markdown, order_markdown, table_markdown, write_table_csv
 
@@ -40,7 +40,7 @@ def write_results(experiment: Experiment, outcomes: Mapping[Cell, Outcome], outp
     names = []
     for number, (noise, rows) in enumerate(tables.items(), start=1):
         names.append(f"table{number}")
-        title = f"# Table {number}: {budget.fraction:.0%} of the lines, {noise:.0%} noise\n"
+        title = f"# Table {number}: {percent(budget.fraction)} of the lines, {percent(noise)} noise\n"
         order = f"## Order of the average Dice\n\n{order_markdown(rows, grid, budget)}"
         missing = f"## Missing\n\n{missing_markdown(rows, runs)}"
         _write(
@@ -77,8 +77,8 @@ def how_made(experiment: Experiment, outcomes: Mapping[Cell, Outcome]) -> str:
         f"= {budget.epochs * per_epoch} slices seen by every method, by the stages of one that has several together; "
         "every stage starts at the same learning rate and halves it at the same shares of its length; the same seed "
         "gives the same slices in the same order, later stages of a method see further ones",
-        f"- Adam, learning rate {budget.learning_rate:g}, halved after {budget.halve_after:.0%} of each stage, "
-        f"batches of {budget.batch_size}, {budget.precision}",
+        f"- Adam, learning rate {budget.learning_rate:g} halved after each {percent(budget.halve_after)} of a stage; "
+        f"batches of {budget.batch_size}; {budget.precision}",
         f"- {budget.n_blocks} reconstruction blocks; {sizes}",
         "- weights after the last epoch: none is chosen by the test heads, which training never sees",
         f"- {len(heads.test)} test heads, scanned once for each noise level, the same for every method",
@@ -153,10 +153,11 @@ def _index(
     experiment: Experiment, pages: Sequence[str], drawn: Sequence[str], failures: Sequence[str]
 ) -> str:
     budget = experiment.budget
+    noise = percent(budget.noises[0])
     captions = {
         "figure5.png": "Figure 5: probability of each tissue in the first pass and after each recurrence of "
-        f"SERANet-3 (type {TYPES[budget.blocks[0]]}), {budget.noises[0]:.0%} noise, and the reference.",
-        "figure6.png": f"Figure 6: Dice against the number of reconstruction blocks, {budget.noises[0]:.0%} noise, "
+        f"SERANet-3 (type {TYPES[budget.blocks[0]]}), {noise} noise, and the reference.",
+        "figure6.png": f"Figure 6: Dice against the number of reconstruction blocks, {noise} noise, "
         f"seed {budget.seeds[0]}; solid: type A, dashed: type B.",
     }
     toctree = "```{toctree}\n:maxdepth: 1\n\n" + "\n".join(pages) + "\n```\n"

@@ -19,14 +19,14 @@ class Training:
 
     Attributes:
         name: what it is, and a digest of everything that decides its result; name of its folder.
-        config: file of the bundle's `configs/methods`, without ending.
+        configs: files of the bundle's `configs/methods`, without ending, the later over the earlier.
         arguments: top-level keys of the configuration, without paths.
         train: label maps that it learns from.
         warm_start: training that each part of the network starts from.
     """
 
     name: str
-    config: str
+    configs: tuple[str, ...]
     arguments: dict[str, Any]
     train: tuple[Path, ...]
     warm_start: dict[str, "Training"]
@@ -66,14 +66,14 @@ def plan_cell(cell: Cell, method: Method, budget: Budget, heads: Heads) -> list[
         }
         parts = {part: planned[earlier] for part, earlier in stage.warm_start.items()}
         decisive = {
-            "config": stage.config,
+            "configs": stage.configs,
             "arguments": arguments,
             "heads": [path.name for path in heads.train],
             "warm_start": {part: training.name for part, training in parts.items()},
         }
         name = Cell(stage.name, cell.block, cell.n_blocks, cell.noise, cell.seed).name
         planned[stage.name] = Training(
-            f"{name}-{short_digest(decisive)}", stage.config, arguments, heads.train, parts
+            f"{name}-{short_digest(decisive)}", stage.configs, arguments, heads.train, parts
         )
     return list(planned.values())
 

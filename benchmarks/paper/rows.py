@@ -108,6 +108,16 @@ def plain(reason: str, runs: Path) -> str:
     return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
 
 
+def percent(share: float) -> str:
+    """A share as it is read.
+
+    Example:
+        >>> percent(0.3), percent(0.075)
+        ('30 %', '7.5 %')
+    """
+    return f"{100 * share:.4g} %"
+
+
 def write_csv(path: Path, header: Sequence[str], lines: Iterable[Sequence[object]]) -> None:
     """Write a CSV file in one step; None is an empty cell.
 

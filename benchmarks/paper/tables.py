@@ -54,8 +54,8 @@ def missing_markdown(rows: Sequence[Row], runs: Path) -> str:
     for row in rows:
         for outcome in row.done:
             lines += [
-                f"- `{outcome.cell.name}`: {item.class_name} in {item.n_missed} heads not found at all: "
-                "Dice 0, not in the mean of the distances"
+                f"- `{outcome.cell.name}`: no {item.class_name} found in {item.n_missed} of {item.n_scored} heads: "
+                "Dice 0, left out of the mean distance"
                 for item in outcome.classes
                 if item.n_missed
             ]
@@ -80,8 +80,8 @@ def order_markdown(rows: Sequence[Row], grid: Grid, budget: Budget) -> str:
                 continue
             one, other = (row.values(AVERAGE, "sample_dice") for row in (left, right))
             said = _SAYS[compare(one, other)].format(left=left.title, right=right.title)
-            numbers = f"{Spread(one).text(4)} and {Spread(other).text(4)}"
-            lines.append(f"- {said}: {numbers}" + _partial(left, right))
+            numbers = f": {Spread(one).text(4)} and {Spread(other).text(4)}" if one and other else ""
+            lines.append(f"- {said}{numbers}{_partial(left, right)}")
     return "\n".join(dict.fromkeys(lines)) + "\n"
 
 

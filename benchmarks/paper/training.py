@@ -19,6 +19,9 @@ from paper.provenance import commit, hardware
 from paper.records import read_record, write_record
 
 BUNDLE = "brain_kspace_segmentation"
+COMMAND = (sys.executable, "-m", "monai.bundle", "run", "--args_file", "arguments.json")
+"""What trains, run in the folder of the training."""
+
 _STAGE = "train"
 # Without these glibc gives the memory of every batch back to the system and takes it anew in the next step, where
 # each page costs a fault: a training on the processor spends a large part of its time in them.
@@ -37,7 +40,8 @@ def weights_of(training: Training, runs: Path) -> Path:
 def configurations(training: Training) -> list[str]:
     """The configuration files of a training, the later one over the earlier."""
     configs = find_bundle(BUNDLE) / "configs"
-    return [str(configs / "train.json"), str(configs / "methods" / f"{training.config}.json")]
+    methods = [configs / "methods" / f"{name}.json" for name in training.configs]
+    return [str(path) for path in (configs / "train.json", *methods)]
 
 
 def train(training: Training, runs: Path, num_workers: int) -> dict[str, Any]:
@@ -73,7 +77,7 @@ def train(training: Training, runs: Path, num_workers: int) -> dict[str, Any]:
     with atomic_path(weights) as temporary:
         torch.save(checkpoint["network"], temporary)
     content = {
-        "config": training.config,
+        "configs": training.configs,
         "arguments": training.arguments,
         "warm_start": {part: earlier.name for part, earlier in training.warm_start.items()},
         "epochs": epochs,
@@ -122,11 +126,10 @@ def _arguments(training: Training, runs: Path, num_workers: int) -> dict[str, An
 
 
 def _run(folder: Path) -> None:
-    command = [sys.executable, "-m", "monai.bundle", "run", "--args_file", "arguments.json"]
     environment = {**_KEEP_MEMORY, **os.environ}
     with (folder / "output.log").open("ab") as output:
         process = subprocess.Popen(
-            command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            COMMAND, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
         )
         try:
             code = process.wait()

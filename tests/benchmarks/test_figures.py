@@ -1,0 +1,157 @@
+"""The figures: what is drawn, what is missing, and that nothing stale stays."""
+
+import csv
+import dataclasses
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+from paper.evaluation import cell_folder
+from paper.experiment import Experiment, read_cells
+from paper.figures import figure5, figure6, write_figure6_csv
+from paper.grid import Cell, all_cells, figure5_cell, figure6_cells
+from paper.pages import write_results
+
+from kseg.transforms.errors import InputError
+from kseg.transforms.nifti import write_nifti
+
+
+def outcomes_of(experiment: Experiment) -> dict:
+    return read_cells(experiment, all_cells(experiment.grid, experiment.budget))
+
+
+def picture_of(png: bytes) -> np.ndarray:
+    return np.asarray(imread(BytesIO(png), format="png"), float)[..., :3]
+
+
+def coloured(picture: np.ndarray, colour: tuple[float, float, float]) -> int:
+    return int((np.abs(picture - np.asarray(colour)).max(-1) < 0.02).sum())
+
+
+GREEN = (0.0, 0.62, 0.451)
+
+
+@pytest.fixture
+def drawn(experiment, make_up) -> Experiment:
+    for method in experiment.grid.methods.values():
+        for cells in figure6_cells(method, experiment.budget).values():
+            for cell in cells:
+                value = 0.8 + 0.02 * cell.n_blocks
+                make_up(cell, value, value - 0.1, value - 0.2)
+    return experiment
+
+
+def test_figure_6_draws_every_method_in_each_tissue(drawn: Experiment) -> None:
+    picture = picture_of(figure6(drawn.grid, drawn.budget, outcomes_of(drawn)))
+    thirds = np.array_split(picture, 3, axis=1)
+    assert all(coloured(third, GREEN) > 50 for third in thirds)
+
+
+def test_a_missing_point_is_a_gap_that_the_figure_tells(drawn: Experiment) -> None:
+    whole = picture_of(figure6(drawn.grid, drawn.budget, outcomes_of(drawn)))
+    (cell_folder(Cell("seranet_3", "cascade", 2, 0.1, 0), drawn.runs) / "result.json").unlink()
+    gap = picture_of(figure6(drawn.grid, drawn.budget, outcomes_of(drawn)))
+    orange = (0xD5 / 255, 0x5E / 255, 0.0)
+    assert coloured(whole[:30], orange) == 0
+    assert coloured(gap[:30], orange) > 20
+
+
+def test_figure_6_of_nothing_is_drawn(experiment: Experiment) -> None:
+    assert picture_of(figure6(experiment.grid, experiment.budget, outcomes_of(experiment))).size
+
+
+def test_the_points_stand_in_the_csv(drawn: Experiment, tmp_path: Path) -> None:
+    (cell_folder(Cell("joint", "autoencoder", 1, 0.1, 0), drawn.runs) / "result.json").unlink()
+    write_figure6_csv(tmp_path / "figure6.csv", drawn.grid, drawn.budget, outcomes_of(drawn), drawn.runs)
+    with (tmp_path / "figure6.csv").open() as file:
+        lines = {(line["method"], line["type"], line["blocks"]): line for line in csv.DictReader(file)}
+    assert len(lines) == 12
+    assert float(lines["Two-step", "A", "2"]["CSF"]) == pytest.approx(0.84)
+    assert lines["Joint", "B", "1"] | {"missing": ""} == dict(
+        zip(lines["Joint", "B", "1"], ["Joint", "B", "1", "", "", "", ""], strict=True)
+    )
+    assert lines["Joint", "B", "1"]["missing"] == "not run"
+
+
+@pytest.fixture
+def maps(experiment: Experiment, tmp_path: Path) -> Path:
+    """Segmentation, probability maps of two passes and reference of one head of three slices."""
+    segmented = cell_folder(figure5_cell(experiment.budget), experiment.runs) / "segmented"
+    (tmp_path / "scans/labels").mkdir(parents=True)
+    segmented.mkdir(parents=True)
+    labels = np.zeros((12, 10, 3), np.uint8)
+    labels[3:9, 2:8, 1] = 2
+    for path in (segmented / "c_seg.nii.gz", tmp_path / "scans/labels/c.nii.gz"):
+        write_nifti(path, labels, np.eye(4))
+    passes = np.stack([(labels[..., None] == np.arange(4)) * share for share in (128, 255)], axis=-1)
+    write_nifti(segmented / "c_recurrences.nii.gz", passes.astype(np.uint8), np.eye(4), slope=1 / 255)
+    return tmp_path / "scans"
+
+
+def test_figure_5_shows_the_maps_of_each_pass_and_the_reference(experiment: Experiment, maps: Path) -> None:
+    picture = picture_of(figure5(figure5_cell(experiment.budget), maps, experiment.runs))
+    # Colours of magma at 128/255 and at 1: in the first pass and in the second, and in the reference.
+    half, full = (0.716, 0.215, 0.475), (0.987, 0.991, 0.75)
+    columns = [
+        np.flatnonzero((np.abs(picture - colour).max(-1) < 0.02).sum(0) > 40) for colour in (half, full)
+    ]
+    assert len(columns[0])
+    assert columns[0].max() < columns[1].min()
+
+
+@pytest.mark.parametrize(
+    ("gone", "received"),
+    [
+        ("c_seg.nii.gz", "expected segmentations, received none"),
+        ("c_recurrences.nii.gz", "c_recurrences.nii.gz, received none"),
+    ],
+)
+def test_figure_5_without_its_files_is_an_error(
+    experiment: Experiment, maps: Path, gone: str, received: str
+) -> None:
+    (cell_folder(figure5_cell(experiment.budget), experiment.runs) / "segmented" / gone).unlink()
+    with pytest.raises(InputError, match=received):
+        figure5(figure5_cell(experiment.budget), maps, experiment.runs)
+
+
+def test_a_figure_of_other_results_does_not_stay(drawn: Experiment, tmp_path: Path) -> None:
+    output = tmp_path / "results"
+    output.mkdir()
+    (output / "figure5.png").write_bytes(b"of other results")
+    (cell_folder(figure5_cell(drawn.budget), drawn.runs) / "result.json").unlink()
+    (told,) = write_results(drawn, outcomes_of(drawn), output)
+    assert told.endswith("seranet_3-cascade_1-noise_0.1-seed_0 is missing: not run")
+    assert not (output / "figure5.png").exists()
+    index = (output / "index.md").read_text()
+    assert "(figure5.png)" not in index
+    assert told in index
+    assert "(figure6.png)" in index
+
+
+def test_pages_tell_budget_commit_hardware_and_time(drawn: Experiment, tmp_path: Path) -> None:
+    write_results(drawn, outcomes_of(drawn), tmp_path / "results")
+    names = {path.name for path in (tmp_path / "results").iterdir()}
+    tables = {f"table{number}.{ending}" for number in (1, 2) for ending in ("md", "csv")}
+    assert names == tables | {"gap.md", "index.md", "cells.csv", "figure6.csv", "figure6.png"}
+    cells = all_cells(drawn.grid, drawn.budget)
+    for name in ("table1.md", "table2.md", "gap.md", "index.md"):
+        text = (tmp_path / "results" / name).read_text()
+        assert "budget `smoke`: 3 epochs of 2 heads x 1 slices = 6 slices seen by every method" in text
+        assert f"- 12 of {len(cells)} cells, 12.00 hours" in text
+        assert "- commits: 0123456789ab\n" in text
+        assert "- hardware: a processor\n" in text
+        assert str(tmp_path) not in text
+    assert "30 % of the lines, 20 % noise" in (tmp_path / "results/table2.md").read_text().splitlines()[0]
+    with (tmp_path / "results/cells.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    assert len(lines) == len(cells)
+    assert sum(not line["missing"] for line in lines) == 12
+
+
+def test_a_budget_of_one_table_writes_one(drawn: Experiment, tmp_path: Path) -> None:
+    one = dataclasses.replace(drawn, budget=dataclasses.replace(drawn.budget, noises=(0.1,), seeds=(0,)))
+    write_results(one, outcomes_of(one), tmp_path / "results")
+    assert not (tmp_path / "results/table2.md").exists()
+    assert "table2" not in (tmp_path / "results/index.md").read_text()

@@ -1,0 +1,126 @@
+"""Which cells there are, in which order, and what each of them trains."""
+
+from pathlib import Path
+
+import pytest
+from paper.budget import Budget, load_budget
+from paper.experiment import Experiment
+from paper.grid import Cell, all_cells, figure5_cell, figure6_cells, load_grid, table_cells
+from paper.plan import share_epochs
+
+from kseg.pipelines.bundle import find_bundle
+
+GRID = load_grid()
+PAPER = [name for name, method in GRID.methods.items() if not method.beyond]
+
+
+def test_the_rows_are_the_papers() -> None:
+    assert [GRID.methods[name].title for name in PAPER] == [
+        "Fully-sampled",
+        "Zero-filling",
+        "SegNetMRI",
+        "Two-step",
+        "Joint",
+        "SERANet-1",
+        "SERANet-2",
+        "SERANet-3",
+        "SERANet-3++",
+    ]
+    assert [name for name, method in GRID.methods.items() if method.figure6] == [
+        "two_step",
+        "joint",
+        "seranet_3",
+    ]
+
+
+def test_every_configuration_is_one_of_the_bundle() -> None:
+    folder = find_bundle("brain_kspace_segmentation") / "configs/methods"
+    used = {name for method in GRID.methods.values() for stage in method.stages for name in stage.configs}
+    assert [name for name in sorted(used) if not (folder / f"{name}.json").is_file()] == []
+
+
+def test_headline_rows_have_every_seed_and_the_others_the_first(budget: Budget) -> None:
+    seeds = {
+        name: [cell.seed for cell in table_cells(GRID.methods[name], 0.2, budget).get("autoencoder", [])]
+        for name in ("seranet_3", "seranet_1")
+    }
+    assert seeds == {"seranet_3": [0, 1, 2], "seranet_1": [0]}
+    assert table_cells(GRID.methods["zero_filling"], 0.1, budget).keys() == {None}
+
+
+def test_every_cell_comes_once_headlines_and_the_first_seed_first(budget: Budget) -> None:
+    cells = all_cells(GRID, budget)
+    assert len(set(cells)) == len(cells)
+    assert len({cell.name for cell in cells}) == len(cells)
+    rank = [(cell.seed, not GRID.methods[cell.method].headline) for cell in cells if cell.n_blocks != 2]
+    assert rank == sorted(rank)
+    # Per noise level: 2 rows without blocks, 3 headline rows and 4 others with two types.
+    of_tables = 2 * (3 * (2 + 3 * 2) + 4 * 2)
+    beyond = sum(
+        len(cells)
+        for m in GRID.methods.values()
+        if m.beyond
+        for cells in table_cells(m, 0.1, budget).values()
+    )
+    assert len(cells) == of_tables + 2 * beyond + 3 * 2
+    assert figure5_cell(budget) in cells
+
+
+def test_figure_6_shares_its_cells_with_the_table(budget: Budget) -> None:
+    drawn = figure6_cells(GRID.methods["joint"], budget)["cascade"]
+    assert [cell.n_blocks for cell in drawn] == [1, 2]
+    assert drawn[0] == table_cells(GRID.methods["joint"], 0.1, budget)["cascade"][0]
+    assert figure6_cells(GRID.methods["seranet_1"], budget) == {}
+
+
+@pytest.mark.parametrize("name", ["smoke", "cpu", "gpu"])
+def test_every_method_sees_the_same_number_of_slices(name: str, experiment: Experiment) -> None:
+    shipped = load_budget(name)
+    whole = Experiment(GRID, shipped, experiment.heads, experiment.runs)
+    seen = {cell: sum(each.slices_seen for each in whole.plan(cell)) for cell in all_cells(GRID, shipped)}
+    assert set(seen.values()) == {shipped.epochs * len(shipped.slices) * 2}
+
+
+def test_a_reconstruction_is_shared_by_the_methods_that_start_from_it(experiment: Experiment) -> None:
+    plans = {
+        method: experiment.plan(Cell(method, "cascade", 1, 0.1, 0))
+        for method in ("two_step", "segnetmri", "seranet_3_pretrained")
+    }
+    assert len({plan[0].name for plan in plans.values()}) == 1
+    others = [Cell("two_step", "autoencoder", 1, 0.1, 0), Cell("two_step", "cascade", 1, 0.2, 0)]
+    others += [Cell("two_step", "cascade", 2, 0.1, 0), Cell("two_step", "cascade", 1, 0.1, 1)]
+    assert len({experiment.plan(cell)[0].name for cell in others} | {plans["two_step"][0].name}) == 5
+
+
+def test_stages_see_new_slices_under_the_same_schedule(experiment: Experiment) -> None:
+    plan = experiment.plan(Cell("seranet_3_pretrained", "cascade", 1, 0.2, 1))
+    assert [each.arguments["seed"] for each in plan] == [1, 1001, 2001]
+    assert {each.arguments["learning_rate"] for each in plan} == {experiment.budget.learning_rate}
+    assert all(each.arguments["noise"] == [0.2, 0.2] for each in plan)
+    assert plan[2].warm_start == {"reconstruction": plan[1], "segmenter": plan[1]}
+    assert plan[2].arguments["n_recurrences"] == 3
+
+
+def test_a_network_without_reconstruction_gets_no_blocks(experiment: Experiment) -> None:
+    (full,) = experiment.plan(Cell("fully_sampled", None, 0, 0.1, 0))
+    assert full.arguments["fraction"] == 1.0
+    assert "n_blocks" not in full.arguments
+    assert "block" not in full.arguments
+    (zero,) = experiment.plan(Cell("zero_filling", None, 0, 0.1, 0))
+    assert zero.arguments["fraction"] == 0.3
+
+
+def test_too_few_epochs_for_the_stages_are_an_error() -> None:
+    with pytest.raises(ValueError, match="expected an epoch for each of 3 stages, received 1 epochs"):
+        share_epochs(1, [1, 1, 1])
+
+
+def test_the_name_of_a_training_does_not_depend_on_where_the_heads_lie(
+    experiment: Experiment, tmp_path: Path
+) -> None:
+    cell = Cell("joint", "cascade", 1, 0.1, 0)
+    name = experiment.plan(cell)[0].name
+    heads = type(experiment.heads)(tuple(tmp_path / path.name for path in experiment.heads.train), ())
+    assert Experiment(GRID, experiment.budget, heads, tmp_path).plan(cell)[0].name == name
+    other = type(heads)(heads.train[:1], ())
+    assert Experiment(GRID, experiment.budget, other, tmp_path).plan(cell)[0].name != name

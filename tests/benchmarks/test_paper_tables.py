@@ -1,0 +1,78 @@
+"""The driver as users run it: a tiny grid from label maps to tables, resumed, and with damage."""
+
+import csv
+import doctest
+import importlib
+import os
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+
+import paper
+import pytest
+
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+METHODS = ["zero_filling", "fully_sampled", "two_step", "seranet_3"]
+
+
+def drive(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, BENCHMARKS / "paper_tables.py", *arguments]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        list(map(str, command)), capture_output=True, text=True, env=environment, timeout=900, check=False
+    )
+
+
+def test_a_tiny_grid_from_label_maps_to_tables(small_label_maps: Path, tmp_path: Path) -> None:
+    text = (BENCHMARKS / "paper/budgets/smoke.yaml").read_text()
+    for old, new in (
+        ("noises: [0.1, 0.2]", "noises: [0.1]"),
+        ("blocks: [cascade, autoencoder]", "blocks: [autoencoder]"),
+        ("figure6_blocks: [1, 2]", "figure6_blocks: [1]"),
+    ):
+        assert old in text
+        text = text.replace(old, new)
+    budget, runs, output = tmp_path / "tiny.yaml", tmp_path / "runs", tmp_path / "results"
+    budget.write_text(text)
+    places = ("--heads", small_label_maps, "--runs", runs, "--output", output)
+    ended = drive("--budget", budget, *places, "--only", *METHODS)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.endswith(f"4 of 4 cells done; results in {output}\n")
+    with (output / "cells.csv").open() as file:
+        cells = {line["method"]: line for line in csv.DictReader(file)}
+    assert all(0 <= float(cells[name]["CSF_dice"]) <= 1 for name in METHODS)
+    assert {cells[name]["slices_seen"] for name in METHODS} == {"6"}
+    assert cells["joint"]["missing"] == "not run"
+    assert (output / "figure5.png").stat().st_size > 10_000
+    trained = {path: path.stat().st_mtime_ns for path in runs.rglob("done.json")}
+    assert sum("stages" in path.parts for path in trained) == 5
+
+    # Damage is named, in the tables too, and costs itself alone; nothing is trained twice.
+    (runs / "cells/zero_filling-noise_0.1-seed_0/result.json").write_text("{")
+    ended = drive("--budget", budget, *places, "--only", *METHODS)
+    assert ended.returncode == 1
+    assert "zero_filling-noise_0.1-seed_0: missing: " in ended.stderr
+    assert "3 of 4 cells done" in ended.stdout
+    table = (output / "table1.md").read_text()
+    assert "| Zero-filling | missing: cells/zero_filling-noise_0.1-seed_0/result.json: read record: " in table
+    assert {path: path.stat().st_mtime_ns for path in trained} == trained
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--only", "seranet_4"), "invalid choice: 'seranet_4'"),
+        ((), "find heads: expected at least 3 label maps, received 0"),
+    ],
+)
+def test_wrong_usage_is_told(arguments: tuple[str, ...], told: str, tmp_path: Path) -> None:
+    ended = drive("--budget", "smoke", "--heads", tmp_path, "--runs", tmp_path / "runs", *arguments)
+    assert ended.returncode == 2
+    assert told in ended.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("name", sorted(info.name for info in pkgutil.iter_modules(paper.__path__)))
+def test_examples_show_what_they_say(name: str) -> None:
+    assert doctest.testmod(importlib.import_module(f"paper.{name}")).failed == 0

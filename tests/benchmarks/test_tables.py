@@ -1,0 +1,158 @@
+"""The tables from results that were made up: every number, and everything that is not there."""
+
+import csv
+import dataclasses
+from pathlib import Path
+
+import pytest
+from paper.experiment import Experiment, read_cells
+from paper.gap import gap_markdown, gaps
+from paper.grid import Cell, all_cells
+from paper.rows import Row, percent, plain, score, table_rows
+from paper.tables import missing_markdown, order_markdown, table_markdown, write_table_csv
+
+ZERO, FULL = (Cell(name, None, 0, 0.1, 0) for name in ("zero_filling", "fully_sampled"))
+
+
+def rows_of(experiment: Experiment, noise: float = 0.1) -> dict[tuple[str, str | None], Row]:
+    outcomes = read_cells(experiment, all_cells(experiment.grid, experiment.budget))
+    rows = table_rows(experiment.grid, experiment.budget, noise, outcomes)
+    return {(row.method.name, row.block): row for row in rows}
+
+
+def line_of(text: str, title: str) -> list[str]:
+    (line,) = [line for line in text.splitlines() if line.startswith(f"| {title} |")]
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_a_row_holds_mean_and_spread_of_every_tissue_and_of_their_average(experiment, make_up) -> None:
+    for seed, dice in enumerate((0.80, 0.82, 0.84)):
+        make_up(Cell("zero_filling", None, 0, 0.1, seed), dice, dice - 0.1, dice - 0.2)
+    rows = rows_of(experiment)
+    text = table_markdown(list(rows.values()), experiment.runs)
+    assert line_of(text, "Zero-filling") == [
+        *("Zero-filling", "0.8200 ± 0.0200", "1.00 ± 0.00", "0.7200 ± 0.0200", "2.00 ± 0.00"),
+        *("0.6200 ± 0.0200", "3.00 ± 0.00", "0.7200 ± 0.0200", "2.00 ± 0.00", "3"),
+    ]
+
+
+def test_rows_stand_in_the_papers_order_with_the_types_below(experiment) -> None:
+    text = table_markdown(list(rows_of(experiment).values()), experiment.runs)
+    first = [line.strip("| ").split("|")[0].strip() for line in text.splitlines()[2:]]
+    paper = ["SegNetMRI", "Two-step", "Joint", "SERANet-1", "SERANet-2", "SERANet-3", "SERANet-3++"]
+    types = ["*Reconstruction type A (cascade)*", *paper, "*Reconstruction type B (autoencoder)*", *paper]
+    assert first[: 2 + len(types)] == ["Fully-sampled", "Zero-filling", *types]
+    assert len({line.count("|") for line in text.splitlines()}) == 1
+
+
+def test_a_missing_cell_is_named_and_never_averaged_over_silently(experiment, make_up) -> None:
+    for seed in (0, 2):
+        make_up(Cell("zero_filling", None, 0, 0.1, seed), 0.8, 0.8, 0.8)
+    rows = list(rows_of(experiment).values())
+    text = table_markdown(rows, experiment.runs)
+    assert line_of(text, "Zero-filling")[-1] == "2 of 3"
+    assert line_of(text, "Fully-sampled")[1] == "missing: not run"
+    missing = missing_markdown(rows, experiment.runs)
+    assert "- `zero_filling-noise_0.1-seed_1`: missing: not run\n" in missing
+    assert "zero_filling-noise_0.1-seed_0" not in missing
+    assert missing.count("missing: not run") == sum(len(row.outcomes) for row in rows) - 2
+
+
+def test_a_corrupted_result_is_named_with_its_file(experiment, make_up) -> None:
+    make_up(ZERO, 0.8, 0.8, 0.8)
+    metrics = experiment.runs / "cells" / ZERO.name / "metrics.csv"
+    metrics.write_text(metrics.read_text().replace("0.8", "0.9"))
+    rows = list(rows_of(experiment).values())
+    reason = "metrics.csv: read record: expected a file of SHA-256"
+    assert reason in missing_markdown(rows, experiment.runs)
+    assert str(experiment.runs) not in missing_markdown(rows, experiment.runs)
+
+
+def test_a_result_of_another_budget_does_not_count(experiment, make_up) -> None:
+    cell = Cell("joint", "cascade", 1, 0.1, 0)
+    make_up(cell, 0.8, 0.8, 0.8)
+    assert experiment.read(cell).missing == ""
+    longer = dataclasses.replace(experiment.budget, epochs=4)
+    assert dataclasses.replace(experiment, budget=longer).read(cell).missing == "run with other settings"
+
+
+def test_a_structure_that_no_distance_was_measured_of_makes_no_average(experiment, make_up) -> None:
+    make_up(ZERO, 0.8, 0.8, 0.8)
+    outcome = experiment.read(ZERO)
+    assert score(outcome.classes, "average", "hausdorff_mm") == 2.0
+    classes = [
+        dataclasses.replace(item, hausdorff_mm=None) if item.class_name == "WM" else item
+        for item in outcome.classes
+    ]
+    assert score(classes, "average", "hausdorff_mm") is None
+    unmeasured = dataclasses.replace(outcome, classes=classes)
+    row = Row(experiment.grid.methods["zero_filling"], None, (outcome, unmeasured))
+    assert row.values("WM", "hausdorff_mm") == ()
+    assert row.values("CSF", "hausdorff_mm") == (1.0, 1.0)
+
+
+def test_the_order_is_judged_by_the_spread(experiment, make_up) -> None:
+    dice = {"zero_filling": (0.70, 0.71, 0.72), "joint": (0.80, 0.81, 0.82), "seranet_3": (0.81, 0.82, 0.83)}
+    for method, values in dice.items():
+        for seed, value in enumerate(values):
+            block = None if method == "zero_filling" else "cascade"
+            make_up(Cell(method, block, 1 if block else 0, 0.1, seed), value, value, value)
+    rows = list(rows_of(experiment).values())
+    text = order_markdown(rows, experiment.grid, experiment.budget)
+    assert "- SERANet-3 (A) and Joint (A): a tie, the difference lies within the spread: " in text
+    assert "- Joint (A) is better than Zero-filling: 0.8100 ± 0.0100 and 0.7100 ± 0.0100\n" in text
+    assert "- SERANet-3++ (A) and SERANet-3 (A): missing (SERANet-3++ (A): 0 of 3 seeds)\n" in text
+
+
+def test_the_csv_holds_the_same_numbers_and_the_reasons(experiment, make_up, tmp_path: Path) -> None:
+    for seed, dice in enumerate((0.80, 0.82)):
+        make_up(Cell("zero_filling", None, 0, 0.1, seed), dice, dice, dice)
+    write_table_csv(tmp_path / "table.csv", list(rows_of(experiment).values()), experiment.runs)
+    with (tmp_path / "table.csv").open() as file:
+        lines = {(line["method"], line["type"]): line for line in csv.DictReader(file)}
+    zero = lines["Zero-filling", ""]
+    assert float(zero["average_dice"]) == pytest.approx(0.81)
+    assert float(zero["average_dice_sd"]) == pytest.approx(0.0141421)
+    assert float(zero["WM_hausdorff95_mm"]) == 1.5
+    assert (zero["seeds"], zero["seeds_planned"]) == ("2", "3")
+    assert zero["missing"] == "zero_filling-noise_0.1-seed_2: not run"
+    assert lines["Joint", "B"]["average_dice"] == ""
+
+
+def test_the_gap_closed_is_that_of_each_seed(experiment, make_up) -> None:
+    for seed, (low, middle, high) in enumerate(((0.7, 0.8, 0.9), (0.7, 0.84, 0.9))):
+        make_up(Cell("zero_filling", None, 0, 0.1, seed), low, low, low)
+        make_up(Cell("fully_sampled", None, 0, 0.1, seed), high, high, high)
+        make_up(Cell("seranet_3_pretrained", "autoencoder", 1, 0.1, seed), middle, middle, middle)
+    rows = rows_of(experiment)
+    row = rows["seranet_3_pretrained", "autoencoder"]
+    found = gaps(row, rows["fully_sampled", None], rows["zero_filling", None])
+    assert found == {0: pytest.approx(0.5), 1: pytest.approx(0.7)}
+    tables = {noise: list(rows_of(experiment, noise).values()) for noise in (0.1, 0.2)}
+    text = gap_markdown(tables, experiment.grid, experiment.budget)
+    missing = "missing: SERANet-3++ (B), Fully-sampled, Zero-filling"
+    assert f"| SERANet-3++ | B | 0.60 ± 0.14 (2 of 3 seeds) | 0.69 | {missing} | 0.54 |" in text.splitlines()
+    assert "| SERANet-3++ | A | missing: SERANet-3++ (A) | 0.67 |" in text
+
+
+def test_there_is_no_gap_where_all_lines_give_no_more(experiment, make_up) -> None:
+    make_up(ZERO, 0.8, 0.8, 0.8)
+    make_up(FULL, 0.8, 0.8, 0.8)
+    make_up(Cell("joint", "cascade", 1, 0.1, 0), 0.9, 0.9, 0.9)
+    tables = {noise: list(rows_of(experiment, noise).values()) for noise in (0.1, 0.2)}
+    text = gap_markdown(tables, experiment.grid, experiment.budget)
+    assert "| Joint | A | no gap: Fully-sampled is not better than Zero-filling | 0.46 |" in text
+
+
+def test_reasons_lose_the_folders_of_this_machine() -> None:
+    runs = Path("/data/runs")
+    assert (
+        plain("/data/runs/cells/a.json: read: expected /opt/x.py", runs)
+        == "cells/a.json: read: expected x.py"
+    )
+    assert plain("'/opt/a b.py' | and/or 2/3", runs) == "'a b.py' / and/or 2/3"
+    assert len(plain("x" * 1000, runs)) == 200
+
+
+def test_percent_has_a_space() -> None:
+    assert percent(0.1) == "10 %"

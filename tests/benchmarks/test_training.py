@@ -1,0 +1,171 @@
+"""Trainings as processes: what they are told, what they leave, and each way to fail."""
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import paper.training
+import pytest
+import torch
+from paper.experiment import Experiment, read_cells, run_cells
+from paper.grid import Cell
+from paper.training import configurations, finished, train, weights_of
+
+from kseg.transforms.errors import InputError
+
+CELL = Cell("two_step", "cascade", 1, 0.1, 0)
+
+# Stands in for MONAI: leaves what a training leaves, or fails where the folder's name asks for it.
+PROGRAM = """
+import json, os, pathlib, signal, sys, time, torch
+arguments = json.loads(pathlib.Path("arguments.json").read_text())
+output = pathlib.Path(arguments["output_dir"])
+mode = pathlib.Path(__file__).with_name("mode").read_text()
+with open(pathlib.Path(__file__).with_name("calls"), "a") as calls:
+    calls.write(output.name + "\\n")
+if mode == "fail" or mode in output.name:
+    print("Traceback ...")
+    sys.exit("RuntimeError: out of memory")
+if mode == "sleep":
+    signal.signal(signal.SIGTERM, lambda *_: (output.joinpath("saved").touch(), sys.exit(143)))
+    output.joinpath("ready").touch()
+    time.sleep(60)
+epoch = 1 if mode == "early" else arguments["epochs"]
+state = {"weight": torch.ones(2)}
+torch.save({"epoch": epoch, "network": state}, output / "resume.pt")
+rows = ["epoch,loss,volume_dice,learning_rate,seconds", "1,0.5,nan,0.001,2.5", "2,0.4,nan,0.001,2.0"]
+(output / "log.csv").write_text("\\n".join(rows))
+(output / "environment").write_text(os.environ["MALLOC_TRIM_THRESHOLD_"])
+"""
+
+
+@pytest.fixture
+def trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Folder of the stand-in: `mode` says what it does, `calls` what it did."""
+    folder = tmp_path / "trainer"
+    folder.mkdir()
+    (folder / "program.py").write_text(PROGRAM)
+    (folder / "mode").write_text("none")
+    (folder / "calls").touch()
+    monkeypatch.setattr(paper.training, "COMMAND", (sys.executable, str(folder / "program.py")))
+    return folder
+
+
+def calls(trainer: Path) -> int:
+    return len((trainer / "calls").read_text().splitlines())
+
+
+def test_a_training_is_done_once_and_recorded(experiment: Experiment, trainer: Path) -> None:
+    first, second = experiment.plan(CELL)
+    record = train(first, experiment.runs, 0)
+    assert (record["epochs"], record["slices_seen"], record["seconds"]) == (1, 2, 4.5)
+    assert record["arguments"]["noise"] == [0.1, 0.1]
+    assert torch.equal(torch.load(weights_of(first, experiment.runs))["weight"], torch.ones(2))
+    folder = weights_of(first, experiment.runs).parent
+    assert not (folder / "resume.pt").exists()
+    assert (folder / "environment").read_text() == str(2**33)
+    assert train(first, experiment.runs, 0) == record
+    assert calls(trainer) == 1
+    train(second, experiment.runs, 0)
+    told = json.loads((weights_of(second, experiment.runs).parent / "arguments.json").read_text())
+    assert told["warm_start"] == {"reconstruction": str(weights_of(first, experiment.runs).resolve())}
+
+
+def test_the_test_heads_are_kept_from_the_training(experiment: Experiment, trainer: Path) -> None:
+    (first, _) = experiment.plan(CELL)
+    train(first, experiment.runs, 3)
+    told = json.loads((weights_of(first, experiment.runs).parent / "arguments.json").read_text())
+    names = [Path(path).name for path in told["label_maps"]]
+    assert names[: -told["validation_heads"]] == ["a.nii.gz", "b.nii.gz"]
+    assert "c.nii.gz" not in names
+    assert told["val_interval"] > told["epochs"]
+    assert told["num_workers"] == 3
+    assert [Path(path).name for path in configurations(first)] == ["train.json", "reconstruction.json"]
+
+
+def test_the_environment_of_the_user_goes_first(experiment, trainer, monkeypatch) -> None:
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "1")
+    (first, _) = experiment.plan(CELL)
+    train(first, experiment.runs, 0)
+    assert (weights_of(first, experiment.runs).parent / "environment").read_text() == "1"
+
+
+def test_a_training_that_fails_says_its_last_line(experiment: Experiment, trainer: Path) -> None:
+    (trainer / "mode").write_text("fail")
+    (first, _) = experiment.plan(CELL)
+    with pytest.raises(
+        InputError, match=r"output.log: train: expected exit code 0, received 1: RuntimeError: out"
+    ):
+        train(first, experiment.runs, 0)
+    assert finished(first, experiment.runs) is None
+    (trainer / "mode").write_text("none")
+    train(first, experiment.runs, 0)
+    assert calls(trainer) == 2
+
+
+def test_a_training_that_ends_early_is_not_finished(experiment: Experiment, trainer: Path) -> None:
+    (trainer / "mode").write_text("early")
+    (_, second) = experiment.plan(CELL)
+    second.warm_start.clear()
+    with pytest.raises(InputError, match="expected 2 epochs, received 1"):
+        train(second, experiment.runs, 0)
+    assert finished(second, experiment.runs) is None
+
+
+def test_a_missing_checkpoint_is_named(experiment: Experiment, trainer: Path) -> None:
+    first, second = experiment.plan(CELL)
+    with pytest.raises(InputError, match=r"weights.pt: train: expected weights to start from"):
+        train(second, experiment.runs, 0)
+    train(first, experiment.runs, 0)
+    weights_of(first, experiment.runs).unlink()
+    for training in (first, second):
+        with pytest.raises(
+            InputError, match=r"weights.pt: read record: expected a file, received No such file"
+        ):
+            train(training, experiment.runs, 0)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are those of POSIX")
+def test_a_driver_that_is_ended_ends_the_training_first(experiment: Experiment, trainer: Path) -> None:
+    (trainer / "mode").write_text("sleep")
+    (first, _) = experiment.plan(CELL)
+    folder = weights_of(first, experiment.runs).parent
+
+    def end(*_: object) -> None:
+        if (folder / "ready").exists():
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            raise SystemExit(143)
+
+    before = signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, 0.1, 0.1)
+    try:
+        with pytest.raises(SystemExit):
+            train(first, experiment.runs, 0)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert (folder / "saved").exists()
+
+
+def test_a_cell_that_fails_is_named_and_the_others_go_on(
+    experiment: Experiment, trainer: Path, monkeypatch, capsys
+) -> None:
+    evaluated = []
+    monkeypatch.setattr("paper.experiment.simulate_test_heads", lambda *_: Path("scans"))
+    monkeypatch.setattr(
+        "paper.experiment.evaluate_cell", lambda cell, *_, recurrences: evaluated.append((cell, recurrences))
+    )
+    (trainer / "mode").write_text("joint")
+    cells = [Cell(name, "cascade", 1, 0.1, 0) for name in ("joint", "seranet_3", "two_step")]
+    failures = run_cells(experiment, cells)
+    assert list(failures) == cells[:1]
+    assert evaluated == [(cells[1], True), (cells[2], False)]
+    assert capsys.readouterr().err.startswith("joint-cascade_1-noise_0.1-seed_0: ")
+    # What failed in an earlier run is told too.
+    outcome = read_cells(experiment, cells)[cells[0]]
+    assert "expected exit code 0, received 1: RuntimeError: out of memory" in outcome.missing
+    (trainer / "mode").write_text("none")
+    assert run_cells(experiment, cells) == {}
+    assert read_cells(experiment, cells)[cells[0]].missing == "not run"
