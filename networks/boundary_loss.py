@@ -11,7 +11,7 @@ class RegionAndBoundaryLoss(nn.Module):
     The boundary loss is the mean of s phi over the pixels of all structures: s is the predicted probability of a
     structure and phi the distance to its true boundary in pixels, negative inside; 0 where a slice has none of it.
     It is lowest, below zero, for the truth, but alone it has no hold on what is missing everywhere, so that w
-    begins small and grows with the epochs: `kseg.pipelines.boundary_schedule.BoundarySchedule` sets it.
+    begins at 0 and grows with the epochs: `kseg.pipelines.boundary_schedule.BoundarySchedule` sets it.
 
     The distances are computed from the labels of every batch on the processor.
 
@@ -23,10 +23,10 @@ class RegionAndBoundaryLoss(nn.Module):
         ValueError: a weight outside [0, 1].
 
     Reference:
-        Kervadec et al. 2019, Boundary loss for highly unbalanced segmentation, Eqs. 5 and 6.
+        Kervadec et al. 2019, Boundary loss for highly unbalanced segmentation.
     """
 
-    def __init__(self, region: nn.Module, weight: float = 0.01) -> None:
+    def __init__(self, region: nn.Module, weight: float = 0.0) -> None:
         super().__init__()
         self.region = region
         # Probabilities come in float32 whatever the precision of the network.

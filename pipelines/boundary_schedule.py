@@ -21,11 +21,11 @@ class BoundarySchedule:
         ValueError: anything but 0 <= first <= last <= 1 and step >= 0.
 
     Reference:
-        Kervadec et al. 2021, Boundary loss for highly unbalanced segmentation, Section 3: rebalancing.
+        Kervadec et al. 2019, Boundary loss for highly unbalanced segmentation, Section 3.
     """
 
     def __init__(
-        self, loss: RegionAndBoundaryLoss, first: float = 0.01, step: float = 0.01, last: float = 0.99
+        self, loss: RegionAndBoundaryLoss, first: float = 0.0, step: float = 0.01, last: float = 0.99
     ) -> None:
         if not (0 <= first <= last <= 1 and step >= 0):
             raise ValueError(

@@ -34,7 +34,7 @@ def test_the_schedule_sets_the_weight_of_the_loss_that_is_trained(
         each for each in parser.get_parsed_content("train#handlers") if isinstance(each, BoundarySchedule)
     )
     assert schedule.loss is loss
-    assert (schedule.first, schedule.step, schedule.last) == (0.01, 0.2, 0.99)
+    assert (schedule.first, schedule.step, schedule.last) == (0.0, 0.2, 0.99)
 
 
 def test_it_trains_as_a_user_starts_it(bundle: Path, heads: Path, monai, tmp_path: Path) -> None:
