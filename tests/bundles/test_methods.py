@@ -6,7 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from monai.bundle import ConfigParser
 from torch import Tensor
+
+from kseg.transforms.channels import channels_to_complex, complex_to_channels
+from kseg.transforms.fourier import ifft2c
 
 SIZES = "{'n_filters': 4, 'unet_channels': [4, 8]}"
 SLICES = ("--slices", "[20,26]", "--validation_slices", "[23,28]", "--validation_heads", "1")
@@ -28,11 +32,12 @@ Train = Callable[..., dict[str, Tensor]]
 
 @pytest.fixture
 def train(bundle: Path, heads: Path, monai, tmp_path: Path) -> Train:
-    """Train a method with options as on the command line; gives the weights, kept in the folder of its name."""
+    """Train a method, A+B for B over A, with options as on the command line; gives the weights, which are kept."""
 
     def run(method: str, *options: str, folder: str = "", metric: str = "volume_dice") -> dict[str, Tensor]:
         output = tmp_path / (folder or method)
-        configs = [str(bundle / "configs" / name) for name in ("train.json", f"methods/{method}.json")]
+        names = ("train", *(f"methods/{name}" for name in method.split("+")))
+        configs = [str(bundle / "configs" / f"{name}.json") for name in names]
         where = ("--bundle_root", bundle, "--dataset_dir", heads, "--output_dir", output)
         ended = monai("run", "--config_file", str(configs), *where, *SLICES, *RUN, "--sizes", SIZES, *options)
         assert ended.returncode == 0, ended.stdout
@@ -65,12 +70,11 @@ def test_methods_without_reconstruction_train_the_segmenter_alone(train: Train, 
 def test_joint_and_seranet_train_with_either_block(train: Train, block: str) -> None:
     joint = train("joint", "--block", block)
     assert parts_of(joint) == {"reconstruction", "segmenter"}
-    assert any("encoder" in name for name in joint if name.startswith("reconstruction")) == (
-        block == "autoencoder"
-    )
-    assert parts_of(train("seranet", "--block", block, "--n_recurrences", "1")) == parts_of(joint) | {
-        "attention"
-    }
+    encodes = any("encoder" in name for name in joint if name.startswith("reconstruction"))
+    assert encodes == (block == "autoencoder")
+    method = "seranet" if block == "cascade" else "seranet+deep_supervision"
+    recurrent = train(method, "--block", block, "--n_recurrences", "1", folder="recurrent")
+    assert parts_of(recurrent) == parts_of(joint) | {"attention"}
 
 
 def test_two_steps_share_a_reconstruction_that_the_second_leaves_alone(train: Train, tmp_path: Path) -> None:
@@ -102,3 +106,42 @@ def test_segnetmri_is_trained_in_three_stages(train: Train, tmp_path: Path, bloc
     parts = str(dict.fromkeys(sorted(parts_of(second)), str(tmp_path / "segmenters" / "model.pt")))
     third = train("segnetmri", *options, "--warm_start", parts)
     assert not any(equal(part, second, third) for part in parts_of(second))
+
+
+def items(
+    bundle: Path, heads: Path, method: str, **options: object
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """First item of training and validation as a method's configuration makes it."""
+    parser = ConfigParser()
+    parser.read_config([bundle / "configs" / name for name in ("train.json", f"methods/{method}.json")])
+    parser.update({"bundle_root": str(bundle), "dataset_dir": str(heads), "validation_heads": 1, **options})
+    training, validation = (parser.get_parsed_content(f"{name}#dataset") for name in ("train", "validate"))
+    return training[0, 26], validation[0, 6]
+
+
+@pytest.mark.usefixtures("own_search_path")
+def test_noise_and_lines_are_those_of_the_named_keys(bundle: Path, heads: Path) -> None:
+    clean = {"noise": [0.0, 0.0], "validation_noise": 0.0}
+    for item in items(bundle, heads, "fully_sampled", fields=["image", "reference"], **clean):
+        assert item["image"][2].all()
+        image = complex_to_channels(ifft2c(channels_to_complex(item["image"][None, :2])))[0]
+        torch.testing.assert_close(image, item["reference"], rtol=1e-4, atol=1e-5)
+    for item in items(bundle, heads, "joint", fraction=0.2, other_probability=0.0):
+        assert item["image"][2, 0].sum() == 36
+    training, validation = items(bundle, heads, "joint", other_fractions=[0.5, 0.5], other_probability=1.0)
+    assert (training["image"][2, 0].sum(), validation["image"][2, 0].sum()) == (90, 54)
+    assert set(training) == {"image", "label", "subject"}
+
+
+@pytest.mark.usefixtures("own_search_path")
+def test_without_augmentation_two_epochs_differ_by_their_scan_alone(bundle: Path, heads: Path) -> None:
+    moves = ("velocity_sd_mm", "rotation_deg", "scaling", "flip_probability", "slice_jitter", "shear")
+    parser = ConfigParser()
+    parser.read_config(bundle / "configs" / "train.json")
+    parser.update({"dataset_dir": str(heads), "validation_heads": 1})
+    moving = parser.get_parsed_content("train#dataset")
+    assert not torch.equal(moving[0, 30]["label"], moving[1, 30]["label"])
+    parser.update(dict.fromkeys(moves, 0.0))
+    still = parser.get_parsed_content("train#dataset")
+    assert torch.equal(still[0, 30]["label"], still[1, 30]["label"])
+    assert not torch.equal(still[0, 30]["image"], still[1, 30]["image"])

@@ -1,5 +1,8 @@
 """SegNetMRI: encoders shared by reconstruction and segmentation, masks that are merged."""
 
+import warnings
+
+import onnxruntime
 import pytest
 import torch
 from torch import Tensor, nn
@@ -105,6 +108,18 @@ def test_scripted_is_eager_at_any_size(block, make, scan, noise, maps):
     network, channels = make(block=block, n_coils=8), complex_to_channels(maps)
     x = scan(noise(1, 1, 12, 10), maps)
     assert network(x, channels).shape == (1, 4, 12, 10)
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_onnx_is_eager(block, make, scan, noise, tmp_path):
+    network, x = make(block=block), scan(noise(2, 1, 12, 10))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's own
+        torch.onnx.export(network, (x,), tmp_path / "network.onnx", dynamo=True, verbose=False)
+    session = onnxruntime.InferenceSession(tmp_path / "network.onnx")
+    received = torch.from_numpy(session.run(None, {session.get_inputs()[0].name: x.numpy()})[0])
+    expected = network(x).detach()
+    torch.testing.assert_close(received, expected, rtol=0, atol=1e-4 * expected.abs().max().item())
 
 
 def test_the_segmenter_of_a_cascade_sees_beyond_its_convolutions(seeded: None):
