@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from monai.bundle import ConfigWorkflow
+from monai.bundle import ConfigParser, ConfigWorkflow
 
+from kseg.networks.warm_start import load_weights
 from kseg.pipelines.bundle import build_network
 
 TWO = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
@@ -63,3 +64,24 @@ def test_two_processes_train_resume_and_evaluate_as_one(
     assert re.findall(r"volume Dice (\S+)", ended.stdout) == [f"{mean:.6f}"]
     csf, gm, wm = of_volumes["b"][1:].tolist()
     assert f"b: CSF {csf:.4f}, GM {gm:.4f}, WM {wm:.4f}" in ended.stdout
+
+
+@pytest.mark.usefixtures("seeded", "own_search_path")
+def test_two_processes_train_a_reconstruction(bundle: Path, heads: Path, monai, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    common = ("--bundle_root", bundle, "--dataset_dir", heads, "--num_workers", "0", *SLICES)
+    training = ("--output_dir", run, "--batch_size", "2", "--precision", "float32", "--epochs", "2")
+    files = configs(bundle, "train", "methods/reconstruction", "multi_gpu_train")
+    ended = monai("run", "--config_file", files, *common, *training, launcher=TWO)
+    assert ended.returncode == 0, ended.stdout
+    with (run / "log.csv").open() as file:
+        log = [float(row["reconstruction_snr"]) for row in csv.DictReader(file)]
+    # One process makes the same of the best weights: the ratio over all slices, not over its share of them.
+    parser = ConfigParser()
+    parser.read_config([bundle / "configs" / name for name in ("train.json", "methods/reconstruction.json")])
+    options = {"bundle_root": str(bundle), "dataset_dir": str(heads), "num_workers": 0, "validation_heads": 1}
+    parser.update({**options, "precision": "float32", "validation_slices": [18, 23, 28, 33, 36]})
+    load_weights(parser.get_parsed_content("network"), run / "model.pt")
+    evaluator = parser.get_parsed_content("validate#evaluator")
+    evaluator.run()
+    assert evaluator.state.metrics["reconstruction_snr"] == pytest.approx(max(log), abs=1e-3)
