@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import NullFormatter, NullLocator
 
 from kseg.pipelines.study_table import PointResult, Spread, cheapest, percent
 
@@ -20,6 +20,7 @@ _PANELS = {"dice": "Dice", "hausdorff95_mm": "Hausdorff distance, 95th percentil
 _MARKERS = "osD^vP"
 _DOTS_PER_INCH = 150
 _MOST_COLUMNS = 4
+_DISTANCES_MM = (0, 1, 2, 3, 5, 10, 20, 50, 100, 200)
 _INK = "#1c2330"
 _SOFT = "#6b7280"
 # Labels of the logarithmic axis that lie nearer than this run into each other.
@@ -71,7 +72,7 @@ def study_figure(results: Sequence[PointResult], target: float, subject: str) ->
             if metric == "dice":
                 _draw_target(axes, curves, target)
             else:
-                axes.set_ylim(0.0, max(axes.get_ylim()[1], 1.0))
+                _scale_distance(axes)
         _legend(figure, curves, _keys(results, curves, target))
         buffer = BytesIO()
         figure.savefig(buffer, format="png", metadata={"Software": None})
@@ -163,6 +164,16 @@ def _draw_target(axes: Axes, curves: Sequence[_Curve], target: float) -> None:
         if curve.cheapest is not None and dice is not None:
             fraction = curve.cheapest.point.fraction
             axes.vlines(fraction, bottom, dice.mean, color=curve.colour, linewidth=1.2, linestyle=":")
+
+
+def _scale_distance(axes: Axes) -> None:
+    # Too few lines give tens of millimetres; what tells good scans apart is between one and five.
+    highest = max(1.3 * axes.dataLim.y1, _DISTANCES_MM[2])
+    axes.set_yscale("symlog", linthresh=1.0, linscale=0.3)
+    axes.set_ylim(0.0, highest)
+    ticks = [tick for tick in _DISTANCES_MM if tick <= highest]
+    axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.yaxis.set_minor_locator(NullLocator())
 
 
 def _keys(results: Sequence[PointResult], curves: Sequence[_Curve], target: float) -> str:

@@ -85,7 +85,7 @@ def measure_head(
     """
     failures: dict[str, list[StudyPoint]] = {}
     points = {str(point): point for point in scans}
-    for name in progress(list(points), phantom.subject):
+    for name in progress(list(points), phantom.subject, unit="scan"):
         point = points[name]
         try:
             files.write(point, measure_scan(phantom, scans[point], network))

@@ -104,6 +104,22 @@ def test_a_distance_without_all_structures_is_open(drawn: list[Figure]) -> None:
     assert "open: a structure is missing, its distance is left out" in words(drawn[0])
 
 
+def test_small_distances_stay_apart_beside_large_ones(drawn: list[Figure]) -> None:
+    def head(distance_mm: float) -> tuple[MetricsRow, ...]:
+        return (MetricsRow("h", 2, "GM", StructureMetrics(0.9, 90.0, distance_mm, 2.0, 2.0)),)
+
+    shares = {0.1: 42.0, 0.3: 2.0, 0.5: 1.0, 1.0: 0.0}
+    study_figure([PointResult(StudyPoint(0.1, f), head(mm)) for f, mm in shares.items()], 0.85, "brain")
+    axes = drawn[0].axes[1]
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["0", "1", "2", "3", "5", "10", "20", "50"]
+    heights = axes.transAxes.inverted().transform(
+        axes.transData.transform([[1, mm] for mm in shares.values()])
+    )
+    gaps = -np.diff(heights[:, 1])
+    assert gaps.min() > 0.1
+    assert 0.0 <= heights.min() < heights.max() < 0.98
+
+
 def test_labels_of_many_shares_stay_apart_and_show_the_answer(drawn: list[Figure]) -> None:
     shares = [number / 40 for number in range(2, 41)]
     study_figure([point(0.05, share) for share in shares], 0.85, "brain")
