@@ -44,9 +44,22 @@ class Outcome:
     record: Mapping[str, Any] = field(default_factory=dict)
 
 
-def evaluate_cell(
-    cell: Cell, trainings: Sequence[Training], scans: Path, runs: Path, recurrences: bool = False
-) -> None:
+@dataclass(frozen=True)
+class Inference:
+    """How the network of a cell is used.
+
+    Attributes:
+        scans: see `simulate_test_heads`.
+        flip: average with the mirrored scan.
+        recurrences: keep the probability maps of every pass, for figure 5.
+    """
+
+    scans: Path
+    flip: bool = False
+    recurrences: bool = False
+
+
+def evaluate_cell(cell: Cell, trainings: Sequence[Training], inference: Inference, runs: Path) -> None:
     """Segment the scans of the test heads with the network of a cell, and compare with the oracle.
 
     Writes `metrics.csv`, the segmentations, a bundle with the weights, and last the record `result.json`.
@@ -54,9 +67,8 @@ def evaluate_cell(
     Args:
         cell: the cell.
         trainings: its trainings, all of them finished.
-        scans: see `simulate_test_heads`.
+        inference: how its network is used.
         runs: folder of all runs.
-        recurrences: keep the probability maps of every pass, for figure 5.
 
     Raises:
         InputError: a head that could not be segmented or compared, or weights that cannot be used.
@@ -64,13 +76,12 @@ def evaluate_cell(
     began = time.monotonic()
     folder = cell_folder(cell, runs)
     records = [finished(training, runs) or {} for training in trainings]
-    bundle = _write_bundle(trainings[-1], folder / "bundle", runs)
+    bundle = _write_bundle(trainings[-1], inference.flip, folder / "bundle", runs)
     shutil.rmtree(folder / "segmented", ignore_errors=True)
-    segmented = segment(
-        scans / "kspace", folder / "segmented", str(bundle), SegmentSettings(recurrences=recurrences)
-    )
+    settings = SegmentSettings(recurrences=inference.recurrences)
+    segmented = segment(inference.scans / "kspace", folder / "segmented", str(bundle), settings)
     metrics = folder / "metrics.csv"
-    evaluation = evaluate(folder / "segmented", scans / "labels", metrics)
+    evaluation = evaluate(folder / "segmented", inference.scans / "labels", metrics)
     reasons = {**{failure.case: failure.reason for failure in evaluation.failures}, **segmented.failed}
     if reasons:
         raise InputError(folder, _STAGE, "metrics of all test heads", "; ".join(reasons.values()))
@@ -121,7 +132,7 @@ def cell_folder(cell: Cell, runs: Path) -> Path:
     return runs / "cells" / cell.name
 
 
-def _write_bundle(training: Training, folder: Path, runs: Path) -> Path:
+def _write_bundle(training: Training, flip: bool, folder: Path, runs: Path) -> Path:
     """Make a bundle that `kseg segment` takes: the shipped one with the network and the weights of a training."""
     shipped = find_bundle(BUNDLE) / "configs"
     (folder / "configs").mkdir(parents=True, exist_ok=True)
@@ -132,6 +143,8 @@ def _write_bundle(training: Training, folder: Path, runs: Path) -> Path:
     definition = inference["network_def"] | parser.get_parsed_content("network_overrides")
     left_out = parser.get("network_without", [])
     inference["network_def"] = {key: value for key, value in definition.items() if key not in left_out}
+    # What the shipped weights are used with is no part of a method.
+    inference |= {"flip": flip, "temperature": 1.0, "precision": "float32"}
     (folder / "configs/inference.json").write_text(json.dumps(inference, indent=4) + "\n", encoding="utf-8")
     shutil.copyfile(shipped / "metadata.json", folder / "configs/metadata.json")
     shutil.copyfile(weights_of(training, runs), folder / "models/model.pt")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from kseg.transforms.errors import InputError
 from paper.budget import Budget, Heads
-from paper.evaluation import Outcome, evaluate_cell, read_outcome
+from paper.evaluation import Inference, Outcome, evaluate_cell, read_outcome
 from paper.grid import Cell, Grid, figure5_cell
 from paper.plan import Training, cell_fraction, plan_cell
 from paper.scans import simulate_test_heads
@@ -53,9 +53,11 @@ class Experiment:
         for training in trainings:
             print(f"  {training.name}", flush=True)
             train(training, self.runs, self.budget.num_workers)
-        fraction = cell_fraction(self.grid.methods[cell.method], self.budget)
+        method = self.grid.methods[cell.method]
+        fraction = cell_fraction(method, self.budget)
         scans = simulate_test_heads(self.heads, cell.noise, fraction, self.runs)
-        evaluate_cell(cell, trainings, scans, self.runs, recurrences=cell == figure5_cell(self.budget))
+        inference = Inference(scans, method.flip, recurrences=cell == figure5_cell(self.budget))
+        evaluate_cell(cell, trainings, inference, self.runs)
 
 
 def run_cells(experiment: Experiment, cells: Sequence[Cell]) -> dict[Cell, str]:

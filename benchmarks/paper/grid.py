@@ -47,7 +47,8 @@ class Method:
         figure6: is drawn there.
         fraction: share of lines; None for that of the budget.
         blocks: kinds of block it is run with; None for all of the budget.
-        beyond: not a method of the paper, and what it is.
+        beyond: not a method of the paper.
+        flip: the evaluation averages with the mirrored scan.
     """
 
     name: str
@@ -58,7 +59,8 @@ class Method:
     figure6: bool = False
     fraction: float | None = None
     blocks: tuple[str, ...] | None = None
-    beyond: str = ""
+    beyond: bool = False
+    flip: bool = False
 
 
 @dataclass(frozen=True)

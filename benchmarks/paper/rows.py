@@ -89,7 +89,7 @@ def table_rows(grid: Grid, budget: Budget, noise: float, outcomes: Mapping[Cell,
         for block, cells in table_cells(method, noise, budget).items()
     ]
     order = [None, *budget.blocks]
-    return sorted(rows, key=lambda row: (bool(row.method.beyond), order.index(row.block)))
+    return sorted(rows, key=lambda row: (row.method.beyond, order.index(row.block)))
 
 
 def plain(reason: str, runs: Path) -> str:

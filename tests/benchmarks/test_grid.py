@@ -52,8 +52,12 @@ def test_every_cell_comes_once_headlines_and_the_first_seed_first(budget: Budget
     cells = all_cells(GRID, budget)
     assert len(set(cells)) == len(cells)
     assert len({cell.name for cell in cells}) == len(cells)
-    rank = [(cell.seed, not GRID.methods[cell.method].headline) for cell in cells if cell.n_blocks != 2]
+    of_paper = [cell for cell in cells if cell.method in PAPER and cell.n_blocks != 2]
+    rank = [(cell.seed, not GRID.methods[cell.method].headline) for cell in of_paper]
     assert rank == sorted(rank)
+    assert [cell.noise for cell in of_paper if cell.seed == 1] == sorted(
+        cell.noise for cell in of_paper if cell.seed == 1
+    )
     # Per noise level: 2 rows without blocks, 3 headline rows and 4 others with two types.
     of_tables = 2 * (3 * (2 + 3 * 2) + 4 * 2)
     beyond = sum(
@@ -108,6 +112,12 @@ def test_a_network_without_reconstruction_gets_no_blocks(experiment: Experiment)
     assert "block" not in full.arguments
     (zero,) = experiment.plan(Cell("zero_filling", None, 0, 0.1, 0))
     assert zero.arguments["fraction"] == 0.3
+
+
+def test_averaging_with_the_mirrored_scan_costs_no_training(experiment: Experiment) -> None:
+    flip, plain = (experiment.plan(Cell(name, "cascade", 1, 0.1, 0)) for name in ("flip", "seranet_3"))
+    assert [each.name for each in flip] == [each.name for each in plain]
+    assert GRID.methods["flip"].flip
 
 
 def test_too_few_epochs_for_the_stages_are_an_error() -> None:

@@ -10,7 +10,9 @@ import sys
 from pathlib import Path
 
 import paper
+import paper_tables
 import pytest
+from paper.budget import Heads
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 METHODS = ["zero_filling", "fully_sampled", "two_step", "seranet_3"]
@@ -66,10 +68,29 @@ def test_a_tiny_grid_from_label_maps_to_tables(small_label_maps: Path, tmp_path:
         ((), "find heads: expected at least 3 label maps, received 0"),
     ],
 )
-def test_wrong_usage_is_told(arguments: tuple[str, ...], told: str, tmp_path: Path) -> None:
-    ended = drive("--budget", "smoke", "--heads", tmp_path, "--runs", tmp_path / "runs", *arguments)
-    assert ended.returncode == 2
-    assert told in ended.stderr
+def test_wrong_usage_is_told(arguments: tuple[str, ...], told: str, tmp_path: Path, capsys) -> None:
+    places = ["--heads", str(tmp_path), "--runs", str(tmp_path / "runs")]
+    with pytest.raises(SystemExit, match="2"):
+        paper_tables.main(["--budget", "smoke", *places, *arguments])
+    assert told in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_without_runs_the_tables_tell_what_is_missing(heads: Heads, tmp_path: Path, capsys) -> None:
+    places = [
+        "--heads",
+        str(tmp_path / "heads"),
+        "--runs",
+        str(tmp_path / "runs"),
+        "--output",
+        str(tmp_path / "out"),
+    ]
+    code = paper_tables.main(["--budget", "smoke", *places, "--only", "joint", "--seeds", "5", "--no-runs"])
+    assert code == 1
+    told = capsys.readouterr()
+    assert told.out.startswith("0 of 4 cells done")
+    assert told.err.count(": missing: not run") == 4
+    assert "joint-autoencoder_1-noise_0.2-seed_5" in (tmp_path / "out/table2.md").read_text()
     assert not (tmp_path / "runs").exists()
 
 
