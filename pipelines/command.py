@@ -156,6 +156,13 @@ def segment(
             show_default="as the bundle says",
         ),
     ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            help="auto, float32 or bfloat16; auto is bfloat16 on processors with units for it.",
+            show_default="as the bundle says",
+        ),
+    ] = None,
     fraction: Annotated[
         float, typer.Option(help="Share of an image's lines that is used; k-space files are as they are.")
     ] = 1.0,
@@ -177,6 +184,7 @@ def segment(
         recurrences=recurrences,
         uncertainty=uncertainty,
         flip=flip,
+        precision=precision,
         fraction=fraction,
         center_lines=center_lines,
         seed=seed,

@@ -1,7 +1,7 @@
 """Segment folders of k-space files and of images."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from kseg.pipelines.batch import BatchResult, find_files, run_batch
 from kseg.pipelines.bundle import LoadedBundle, load_bundle
 from kseg.pipelines.image_scan import scan_image
 from kseg.pipelines.inference_options import read_inference_options
-from kseg.pipelines.segmentation import SegmentedVolume, segment_volume
+from kseg.pipelines.segmentation import SegmentedVolume, convolution_dtype, segment_volume
 from kseg.pipelines.uncertainty import uncertainty
 from kseg.transforms.errors import InputError
 from kseg.transforms.kspace_file import read_kspace
@@ -41,6 +41,7 @@ class SegmentSettings:
         recurrences: write `NAME_recurrences.nii.gz`, probabilities of every pass `(x, y, slice, class, pass)`.
         uncertainty: write `NAME_uncertainty.nii.gz`, entropy of the class probabilities, 0 to 1, `(x, y, slice)`.
         flip: average with the mirrored scan, which takes twice as long; None does what the bundle says.
+        precision: of the convolutions, see `InferenceOptions`; None is what the bundle says.
         fraction: share of lines of images that is kept, in (0, 1]; k-space files bring their own mask.
         center_lines: central lines that are always kept if not all are.
         seed: seed of the lines; those of an image depend on it and on the relative folder and name.
@@ -54,6 +55,7 @@ class SegmentSettings:
     recurrences: bool = False
     uncertainty: bool = False
     flip: bool | None = None
+    precision: str | None = None
     fraction: float = 1.0
     center_lines: int = 16
     seed: int = 0
@@ -103,8 +105,11 @@ def segment(source: Path, output: Path, bundle: str, settings: SegmentSettings) 
     if not cases:
         return BatchResult()
     loaded, network = load_segmenter(bundle)
-    options = read_inference_options(bundle)
-    flip = options.flip if settings.flip is None else settings.flip
+    asked = {"flip": settings.flip, "precision": settings.precision}
+    options = replace(
+        read_inference_options(bundle), **{name: value for name, value in asked.items() if value is not None}
+    )
+    dtype = convolution_dtype(options, next(network.parameters()).device)
 
     def work(case: str, path: Path) -> dict[str, Any]:
         scan = _open_kspace(path) if path.name.endswith(_KSPACE) else _open_image(path, case, settings)
@@ -112,17 +117,17 @@ def segment(source: Path, output: Path, bundle: str, settings: SegmentSettings) 
             network,
             scan.kspace,
             scan.mask,
+            options,
             all_passes=settings.recurrences,
-            flip=flip,
-            temperature=options.temperature,
         )
         _write(output / case, scan, segmented, settings)
         return {
             "sizes": dict(zip(("slices", "coils", "y", "x"), scan.kspace.shape, strict=True)),
             "sampled": round(float(scan.mask.float().mean()), 4),
             "notes": scan.notes,
-            "flip": flip,
+            "flip": options.flip,
             "temperature": options.temperature,
+            "precision": str(dtype).removeprefix("torch."),
             "bundle": loaded.name,
             "bundle_version": loaded.version,
             "weights_sha256": loaded.weights_sha256,

@@ -1,12 +1,13 @@
 """Segment the slices of one volume with a network."""
 
-import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from kseg.networks.inference import for_inference, inference_dtype
 from kseg.networks.seranet import SERANet
+from kseg.pipelines.inference_options import InferenceOptions
 from kseg.transforms.channels import network_input
 from kseg.transforms.mirror import mirror_x
 
@@ -32,10 +33,9 @@ def segment_volume(
     network: SERANet,
     kspace: Tensor,
     mask: Tensor,
+    options: InferenceOptions | None = None,
     *,
     all_passes: bool = False,
-    flip: bool = False,
-    temperature: float = 1.0,
 ) -> SegmentedVolume:
     """Segment a volume, a few slices at a time.
 
@@ -43,16 +43,14 @@ def segment_volume(
         network: in evaluation mode.
         kspace: `(slice, coil, y, x)`, complex64.
         mask: bool, `(x,)`, `(slice, x)` or `(slice, y, x)`, True where sampled.
+        options: how the network is used; the defaults of `InferenceOptions` if not given.
         all_passes: keep the results of all recurrences, not of the last alone.
-        flip: average images and probabilities with those of the scan mirrored left to right; takes twice as long.
-        temperature: divides the logits; above 1 the probabilities are less sure of the same classes.
 
     Raises:
-        ValueError: coils that the network does not take, a temperature that is not a positive number, values
-            whose squares leave the range of float32, or results that are not finite.
+        ValueError: coils that the network does not take, values whose squares leave the range of float32, or
+            results that are not finite.
     """
-    if not 0 < temperature < math.inf:
-        raise ValueError(f"temperature: expected a positive number, received {temperature}")
+    options = options or InferenceOptions()
     n_slices, n_coils, n_y, n_x = kspace.shape
     if n_coils != network.n_coils:
         raise ValueError(f"network: expected k-space of {network.n_coils} coil(s), received {n_coils}")
@@ -61,16 +59,18 @@ def segment_volume(
         expected = f"k-space whose largest magnitude lies between {_SMALLEST:g} and {1 / _SMALLEST:g}"
         raise ValueError(f"network: expected {expected}, received {largest:g}")
     device = next(network.parameters()).device
+    dtype = convolution_dtype(options, device)
+    fast = for_inference(network, dtype)
     per_slice = mask if mask.ndim == 3 else mask.expand(n_slices, n_x)[:, None]
     step = max(1, _PIXELS_AT_ONCE // (n_y * n_x))
     kept = slice(0 if all_passes else -1, None)
     images, probabilities = [], []
-    with torch.inference_mode():
+    with torch.inference_mode(), torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
         for few, sampled in zip(kspace.split(step), per_slice.split(step), strict=True):
             x = network_input(few, sampled).to(device)
-            found = _passes(network, x, kept, temperature)
-            if flip:
-                mirrored = _passes(network, mirror_x(x), kept, temperature)
+            found = _passes(fast, x, kept, options.temperature)
+            if options.flip:
+                mirrored = _passes(fast, mirror_x(x), kept, options.temperature)
                 found = [(one + mirror_x(other)) / 2 for one, other in zip(found, mirrored, strict=True)]
             images.append(torch.linalg.vector_norm(found[0], dim=2).cpu())
             probabilities.append(found[1].cpu())
@@ -78,6 +78,13 @@ def segment_volume(
     if not result.probabilities.isfinite().all():
         raise ValueError("network: expected finite probabilities, received NaN")
     return result
+
+
+def convolution_dtype(options: InferenceOptions, device: torch.device) -> torch.dtype:
+    """Precision of the convolutions on a device; `auto` chooses."""
+    if options.precision == "auto":
+        return inference_dtype(device)
+    return torch.bfloat16 if options.precision == "bfloat16" else torch.float32
 
 
 def _passes(network: SERANet, x: Tensor, kept: slice, temperature: float) -> list[Tensor]:

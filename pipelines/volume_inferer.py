@@ -6,6 +6,7 @@ from monai.inferers import Inferer
 from torch import Tensor
 
 from kseg.networks.seranet import SERANet
+from kseg.pipelines.inference_options import InferenceOptions
 from kseg.pipelines.segmentation import segment_volume
 from kseg.transforms.channels import split_network_input
 
@@ -14,14 +15,17 @@ class VolumeInferer(Inferer):
     """Segment a volume as `kseg segment` does: a few slices at a time, with the same voxels and refusals.
 
     Args:
-        flip: average with the mirrored scan, see `segment_volume`.
-        temperature: divides the logits, see `segment_volume`.
+        flip: as in `InferenceOptions`.
+        temperature: as in `InferenceOptions`.
+        precision: as in `InferenceOptions`.
+
+    Raises:
+        ValueError: as `InferenceOptions`.
     """
 
-    def __init__(self, flip: bool = False, temperature: float = 1.0) -> None:
+    def __init__(self, flip: bool = False, temperature: float = 1.0, precision: str = "float32") -> None:
         super().__init__()
-        self.flip = flip
-        self.temperature = temperature
+        self.options = InferenceOptions(flip, temperature, precision)
 
     def __call__(self, inputs: Tensor, network: Any, *args: Any, **kwargs: Any) -> Tensor:
         """Segment one volume.
@@ -44,7 +48,5 @@ class VolumeInferer(Inferer):
             received = f"{len(inputs)} and {len(args) + len(kwargs)} further arguments"
             raise ValueError(f"volume inferer: expected one volume alone, received {received}")
         kspace, mask = split_network_input(inputs[0].movedim(1, 0))
-        result = segment_volume(
-            network, kspace, mask[:, 0].bool(), flip=self.flip, temperature=self.temperature
-        )
+        result = segment_volume(network, kspace, mask[:, 0].bool(), self.options)
         return result.probabilities[-1].movedim(1, 0)[None]

@@ -287,10 +287,14 @@ def test_every_option_arrives(run: Run, monkeypatch: pytest.MonkeyPatch) -> None
 
     received.clear()
     monkeypatch.setattr(segment, "segment", listen)
-    options = "--bundle b --probabilities --reconstruction --recurrences --uncertainty --flip"
+    options = (
+        "--bundle b --probabilities --reconstruction --recurrences --uncertainty --flip --precision float32"
+    )
     options += " --fraction 0.5 --center-lines 12 --seed 9"
     assert run("segment", "in", "out", *options.split()).code == 0
-    settings = segment.SegmentSettings(True, True, True, True, True, fraction=0.5, center_lines=12, seed=9)
+    settings = segment.SegmentSettings(
+        True, True, True, True, True, "float32", fraction=0.5, center_lines=12, seed=9
+    )
     assert received == [Path("in"), Path("out"), "b", settings]
     for option, flip in (((), None), (("--no-flip",), False)):
         received.clear()

@@ -18,30 +18,33 @@ def bundle(folder: Path, **content: Any) -> Path:
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
-    options = read_inference_options(str(bundle(tmp_path, flip=True, temperature=2)))
-    assert options == InferenceOptions(flip=True, temperature=2.0)
+    options = read_inference_options(str(bundle(tmp_path, flip=True, temperature=2, precision="auto")))
+    assert options == InferenceOptions(flip=True, temperature=2.0, precision="auto")
 
 
 def test_nothing_written_changes_nothing(tmp_path: Path) -> None:
-    assert read_inference_options(str(bundle(tmp_path))) == InferenceOptions(flip=False, temperature=1.0)
+    assert read_inference_options(str(bundle(tmp_path))) == InferenceOptions()
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"flip": 1}, "expected a flip of true or false, received 1"),
-        ({"flip": "$True"}, r"expected a flip of true or false, received '\$True'"),
-        ({"temperature": 0}, "expected a positive temperature, received 0"),
-        ({"temperature": -1.5}, r"expected a positive temperature, received -1\.5"),
-        ({"temperature": math.inf}, "expected a positive temperature, received inf"),
-        ({"temperature": math.nan}, "expected a positive temperature, received nan"),
-        ({"temperature": True}, "expected a positive temperature, received True"),
-        ({"temperature": "1"}, "expected a positive temperature, received '1'"),
-        ({"temperature": None}, "expected a positive temperature, received None"),
+        ({"flip": 1}, "flip: expected true or false, received 1"),
+        ({"flip": "$True"}, r"flip: expected true or false, received '\$True'"),
+        ({"temperature": 0}, "temperature: expected a positive number, received 0"),
+        ({"temperature": -1.5}, r"temperature: expected a positive number, received -1\.5"),
+        ({"temperature": math.inf}, "temperature: expected a positive number, received inf"),
+        ({"temperature": math.nan}, "temperature: expected a positive number, received nan"),
+        ({"temperature": True}, "temperature: expected a positive number, received True"),
+        ({"temperature": "1"}, "temperature: expected a positive number, received '1'"),
+        ({"precision": "float16"}, "precision: expected one of auto, float32, bfloat16, received 'float16'"),
+        ({"temperature": None}, "temperature: expected a positive number, received None"),
     ],
 )
 def test_what_means_nothing_is_refused(content: dict[str, Any], message: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=rf"inference\.json: read bundle: {message}$"):
+    with pytest.raises(
+        InputError, match=rf"inference\.json: read bundle: expected valid options, received {message}$"
+    ):
         read_inference_options(str(bundle(tmp_path, **content)))
 
 

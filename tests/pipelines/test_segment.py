@@ -17,6 +17,7 @@ from scipy.ndimage import center_of_mass
 from torch import Tensor, nn
 
 from kseg import __version__
+from kseg.networks.inference import inference_dtype
 from kseg.networks.seranet import SERANet, normalize_scan
 from kseg.pipelines import segment as module
 from kseg.pipelines.bundle import LoadedBundle
@@ -110,6 +111,7 @@ def test_the_record_says_with_what(tiny_bundle: Path, tmp_path: Path) -> None:
     (record,) = records(tmp_path / "out")
     assert record.pop("seconds") >= 0
     assert len(record.pop("weights_sha256")) == 64
+    processor = str(inference_dtype(torch.device("cpu"))).removeprefix("torch.")
     assert record == {
         "case": "a",
         "input": str(tmp_path / "a.h5"),
@@ -118,6 +120,7 @@ def test_the_record_says_with_what(tiny_bundle: Path, tmp_path: Path) -> None:
         "sampled": 0.5,
         "notes": [],
         "flip": False,
+        "precision": processor,
         "temperature": json.loads((tiny_bundle / "configs" / "inference.json").read_text())["temperature"],
         "bundle": "brain_kspace_segmentation",
         "bundle_version": json.loads((tiny_bundle / "configs" / "metadata.json").read_text())["version"],
@@ -263,6 +266,17 @@ def test_a_second_run_writes_the_same_bytes(tiny_bundle: Path, tmp_path: Path) -
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "other" / name).read_bytes()
 
 
+def test_an_asked_precision_comes_before_that_of_the_bundle(tiny_bundle: Path, tmp_path: Path) -> None:
+    scan = save_kspace(tmp_path / "a.h5")
+    for precision in ("float32", "bfloat16"):
+        segment(scan, tmp_path / precision, str(tiny_bundle), SegmentSettings(precision=precision))
+        assert records(tmp_path / precision)[0]["precision"] == precision
+    with pytest.raises(
+        ValueError, match="^precision: expected one of auto, float32, bfloat16, received 'half'"
+    ):
+        segment(scan, tmp_path / "half", str(tiny_bundle), SegmentSettings(precision="half"))
+
+
 def masks_of(
     source: Path, output: Path, settings: SegmentSettings, monkeypatch: pytest.MonkeyPatch
 ) -> dict[str, Tensor]:
@@ -270,9 +284,9 @@ def masks_of(
     masks: list[Tensor] = []
     segment_volume = module.segment_volume
 
-    def listen(network: SERANet, kspace: Tensor, mask: Tensor, **options: float) -> Any:
+    def listen(network: SERANet, kspace: Tensor, mask: Tensor, *options: Any, **passes: bool) -> Any:
         masks.append(mask)
-        return segment_volume(network, kspace, mask, **options)
+        return segment_volume(network, kspace, mask, *options, **passes)
 
     monkeypatch.setattr(module, "segment_volume", listen)
     result = segment(source, output, "csf", settings)

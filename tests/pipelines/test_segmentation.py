@@ -8,6 +8,7 @@ from torch import Tensor
 
 from kseg.networks.seranet import SERANet, normalize_scan
 from kseg.pipelines import segmentation
+from kseg.pipelines.inference_options import InferenceOptions
 from kseg.pipelines.segmentation import segment_volume
 from kseg.transforms.channels import network_input
 from kseg.transforms.fourier import fft2c, ifft2c
@@ -144,7 +145,9 @@ def test_flipping_changes_nothing_for_a_network_that_does_not_care_where(
     wide = torch.cat([kspace, kspace], dim=-1)[..., :n_x].contiguous()
     generator = torch.Generator().manual_seed(2)
     mask = torch.rand((n_x,) if lines_alone else (N_SLICES, N_Y, n_x), generator=generator) < 0.5
-    plain, flipped = (segment_volume(segmenter, wide, mask, flip=each) for each in (False, True))
+    plain, flipped = (
+        segment_volume(segmenter, wide, mask, InferenceOptions(flip=each)) for each in (False, True)
+    )
     torch.testing.assert_close(flipped.probabilities, plain.probabilities, rtol=0, atol=2e-6)
     torch.testing.assert_close(flipped.images, plain.images, rtol=0, atol=2e-6)
 
@@ -153,7 +156,8 @@ def test_flipping_changes_nothing_for_a_network_that_does_not_care_where(
 def test_what_a_network_says_of_the_mirrored_scan_is_mirrored_back(kspace: Tensor) -> None:
     mask = torch.ones(N_X, dtype=torch.bool)
     plain, flipped = (
-        segment_volume(LeftNetwork().eval(), kspace, mask, flip=each).probabilities for each in (False, True)
+        segment_volume(LeftNetwork().eval(), kspace, mask, InferenceOptions(flip=each)).probabilities
+        for each in (False, True)
     )
     torch.testing.assert_close(flipped, (plain + reversed_about_the_centre(plain)) / 2)
     # Index 0 of an even axis is its own mirror image.
@@ -165,7 +169,9 @@ def test_flipping_averages_over_the_scan_of_the_mirrored_head(network: SERANet, 
     mask = torch.rand((N_SLICES, N_X), generator=torch.Generator().manual_seed(2)) < 0.6
     mirrored_kspace = fft2c(reversed_about_the_centre(ifft2c(kspace)))
     mirrored_mask = reversed_about_the_centre(mask)
-    received = segment_volume(network, kspace, mask, flip=True, all_passes=True).probabilities
+    received = segment_volume(
+        network, kspace, mask, InferenceOptions(flip=True), all_passes=True
+    ).probabilities
     plain = segment_volume(network, kspace, mask, all_passes=True).probabilities
     other = segment_volume(network, mirrored_kspace, mirrored_mask, all_passes=True).probabilities
     expected = (plain + reversed_about_the_centre(other)) / 2
@@ -177,7 +183,8 @@ def test_flipping_averages_over_the_scan_of_the_mirrored_head(network: SERANet, 
 def test_temperature_divides_the_logits(network: SERANet, kspace: Tensor) -> None:
     mask = torch.ones(N_X, dtype=torch.bool)
     plain, warm = (
-        segment_volume(network, kspace, mask, temperature=each).probabilities for each in (1.0, 2.0)
+        segment_volume(network, kspace, mask, InferenceOptions(temperature=each)).probabilities
+        for each in (1.0, 2.0)
     )
     expected = plain.sqrt() / plain.sqrt().sum(2, keepdim=True)
     torch.testing.assert_close(warm, expected)
@@ -185,11 +192,15 @@ def test_temperature_divides_the_logits(network: SERANet, kspace: Tensor) -> Non
     assert (warm.amax(2) < plain.amax(2)).all()
 
 
-@pytest.mark.parametrize("temperature", [0.0, -1.0, float("inf"), float("nan")])
-def test_temperatures_that_divide_nothing_are_refused(
-    temperature: float, network: SERANet, kspace: Tensor
-) -> None:
-    with pytest.raises(
-        ValueError, match=f"^temperature: expected a positive number, received {temperature}$"
-    ):
-        segment_volume(network, kspace, torch.ones(N_X, dtype=torch.bool), temperature=temperature)
+def test_precision_is_that_of_the_convolutions(network: SERANet, kspace: Tensor, monkeypatch) -> None:
+    mask = torch.ones(N_X, dtype=torch.bool)
+
+    def probabilities(precision: str) -> Tensor:
+        return segment_volume(network, kspace, mask, InferenceOptions(precision=precision)).probabilities
+
+    exact, rounded = probabilities("float32"), probabilities("bfloat16")
+    assert exact.dtype == rounded.dtype == torch.float32
+    assert 1e-5 < (rounded - exact).abs().max() < 0.05
+    for chosen, expected in ((torch.float32, exact), (torch.bfloat16, rounded)):
+        monkeypatch.setattr(segmentation, "inference_dtype", lambda _, chosen=chosen: chosen)
+        assert torch.equal(probabilities("auto"), expected)

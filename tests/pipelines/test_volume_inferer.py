@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from kseg.networks.seranet import SERANet
+from kseg.pipelines.inference_options import InferenceOptions
 from kseg.pipelines.segmentation import segment_volume
 from kseg.pipelines.volume_inferer import VolumeInferer
 from kseg.transforms.channels import network_input
@@ -38,7 +39,9 @@ def test_probabilities_are_those_of_segment_volume() -> None:
 def test_flip_and_temperature_are_passed_on() -> None:
     segmenter, (kspace, mask) = network(), volume()
     received = VolumeInferer(flip=True, temperature=1.5)(at_the_door(kspace, mask), segmenter)
-    expected = segment_volume(segmenter, kspace, mask, flip=True, temperature=1.5).probabilities[-1]
+    expected = segment_volume(
+        segmenter, kspace, mask, InferenceOptions(flip=True, temperature=1.5)
+    ).probabilities[-1]
     assert torch.equal(received[0].movedim(0, 1), expected)
     assert not torch.equal(received, VolumeInferer(flip=True)(at_the_door(kspace, mask), segmenter))
     assert not torch.equal(received, VolumeInferer(temperature=1.5)(at_the_door(kspace, mask), segmenter))
