@@ -6,7 +6,7 @@ HEADS holds label maps with FreeSurfer codes; the last by name are the test head
 same command goes on where it was stopped, and further seeds or methods cost only themselves. A cell that fails is
 named, in the tables too, and the others go on; remove a damaged folder to have it made again.
 
-Exit codes: 0 all cells done; 1 some are missing, each named; 2 wrong usage.
+Exit codes: 0 all cells done; 1 a cell or a figure is missing, each named; 2 wrong usage.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from pathlib import Path
 
 from paper.budget import load_budget, split_heads
 from paper.experiment import Experiment, read_cells, run_cells
-from paper.grid import all_cells, load_grid
+from paper.grid import all_cells, figure5_cell, load_grid
 from paper.pages import write_results
 
 from kseg.transforms.errors import InputError
@@ -70,7 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for line in undrawn:
         print(line, file=sys.stderr)
     print(f"{len(selected) - len(missing)} of {len(selected)} cells done; results in {chosen.output}")
-    return 1 if missing else 0
+    # Figure 6 is drawn with gaps; figure 5 has one cell, which may not be of those that were asked for.
+    return 1 if missing or (undrawn and figure5_cell(budget) in selected) else 0
 
 
 if __name__ == "__main__":

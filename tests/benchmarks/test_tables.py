@@ -133,6 +133,7 @@ def test_the_gap_closed_is_that_of_each_seed(experiment, make_up) -> None:
     missing = "missing: SERANet-3++ (B), Fully-sampled, Zero-filling"
     assert f"| SERANet-3++ | B | 0.60 ± 0.14 (2 of 3 seeds) | 0.69 | {missing} | 0.54 |" in text.splitlines()
     assert "| SERANet-3++ | A | missing: SERANet-3++ (A) | 0.67 |" in text
+    assert "| SegNetMRI | B | missing: SegNetMRI (B) | 0.51 |" in text
 
 
 def test_there_is_no_gap_where_all_lines_give_no_more(experiment, make_up) -> None:
