@@ -2,14 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from kseg import __version__
 from kseg.pipelines.batch import BatchResult, find_files, run_batch
 from kseg.pipelines.bundle import find_bundle
+from kseg.pipelines.inference_options import read_inference_options
 from kseg.pipelines.metrics_table import MetricsRow
 from kseg.pipelines.segment import load_segmenter
+from kseg.pipelines.segmentation import convolution_dtype, segment_volume
 from kseg.pipelines.simulate import SOURCES, SimulationSettings, read_head, try_out
 from kseg.pipelines.study_figure import study_figure
 from kseg.pipelines.study_head import PointFiles, measure_head
@@ -101,20 +104,23 @@ def study(labels: Path, output: Path, bundle: str, settings: StudySettings) -> S
     for scan in scans.values():
         try_out(scan)
     loaded, network = load_segmenter(bundle)
+    options = read_inference_options(bundle)
+    segmenter = partial(segment_volume, network, options=options)
+    dtype = convolution_dtype(options, next(network.parameters()).device)
     configuration = (find_bundle(bundle) / "configs" / "inference.json").read_bytes()
+    program = f"{loaded.weights_sha256} {dtype} {__version__}".encode()
     measured: dict[str, dict[StudyPoint, list[MetricsRow]]] = {}
 
     def work(case: str, path: Path) -> dict[str, Any]:
         require_file(path, _STAGE)
-        content = path.read_bytes(), loaded.weights_sha256.encode(), configuration, __version__.encode()
-        files = PointFiles(output / "points", case, scans, content)
+        files = PointFiles(output / "points", case, scans, (path.read_bytes(), configuration, program))
         known = _read(files)
         pending = {point: scan for point, scan in scans.items() if point not in known}
         failures: dict[str, list[StudyPoint]] = {}
         if pending:
             head = read_head(path, case, settings.scan.source)
             phantom = make_phantom(head, case, grid=settings.scan.grid, oracle=settings.scan.oracle)
-            failures = measure_head(phantom, pending, network, files)
+            failures = measure_head(phantom, pending, segmenter, files)
         measured[case] = _read(files)
         if failures:
             raise ValueError("; ".join(f"{_listed(points)}: {why}" for why, points in failures.items()))

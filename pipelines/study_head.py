@@ -3,16 +3,17 @@
 import csv
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kseg.networks.seranet import SERANet
+from torch import Tensor
+
 from kseg.pipelines.evaluate import BRAIN_CLASSES, compare_labels
 from kseg.pipelines.metrics import voxel_spacing_mm
 from kseg.pipelines.metrics_table import MetricsRow, read_metrics, write_metrics
 from kseg.pipelines.progress import progress
-from kseg.pipelines.segmentation import segment_volume
+from kseg.pipelines.segmentation import SegmentedVolume
 from kseg.pipelines.simulate import SimulationSettings, simulate_scan, to_nifti_axes
 from kseg.pipelines.study_table import StudyPoint
 from kseg.transforms.phantom import Phantom
@@ -20,6 +21,8 @@ from kseg.transforms.phantom import Phantom
 logger = logging.getLogger(__name__)
 
 Scans = Mapping[StudyPoint, SimulationSettings]
+Segmenter = Callable[[Tensor, Tensor], SegmentedVolume]
+"""Segments k-space `(slice, coil, y, x)` with its mask, as `segment_volume` does with a network."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,14 +73,14 @@ class PointFiles:
 
 
 def measure_head(
-    phantom: Phantom, scans: Scans, network: SERANet, files: PointFiles
+    phantom: Phantom, scans: Scans, segmenter: Segmenter, files: PointFiles
 ) -> dict[str, list[StudyPoint]]:
     """Scan a head at each point, segment the scans and write their metrics; a point that fails does so alone.
 
     Args:
         phantom: the head.
         scans: the points to measure.
-        network: in evaluation mode.
+        segmenter: segments each scan.
         files: where the metrics go.
 
     Returns:
@@ -88,7 +91,7 @@ def measure_head(
     for name in progress(list(points), phantom.subject, unit="scan"):
         point = points[name]
         try:
-            files.write(point, measure_scan(phantom, scans[point], network))
+            files.write(point, measure_scan(phantom, scans[point], segmenter))
         except Exception as error:  # whatever it is, the other points go on
             reason = " ".join(str(error).split())
             if not isinstance(error, ValueError):
@@ -98,7 +101,7 @@ def measure_head(
     return failures
 
 
-def measure_scan(phantom: Phantom, scan: SimulationSettings, network: SERANet) -> list[MetricsRow]:
+def measure_scan(phantom: Phantom, scan: SimulationSettings, segmenter: Segmenter) -> list[MetricsRow]:
     """Scan a head, segment the scan, and compare with the oracle: one row for each class.
 
     The numbers are those of `simulate`, `segment` and `evaluate`, without the files between them.
@@ -106,12 +109,9 @@ def measure_scan(phantom: Phantom, scan: SimulationSettings, network: SERANet) -
     Args:
         phantom: the head.
         scan: how it is scanned.
-        network: in evaluation mode.
-
-    Raises:
-        ValueError: a scan that the network does not take, or results that are not finite.
+        segmenter: segments the scan.
     """
     volume = simulate_scan(phantom, scan).volume
-    probabilities = segment_volume(network, volume.kspace, volume.mask).probabilities[-1]
+    probabilities = segmenter(volume.kspace, volume.mask).probabilities[-1]
     predicted, reference = to_nifti_axes(probabilities.argmax(1)), to_nifti_axes(phantom.labels)
     return compare_labels(phantom.subject, predicted, reference, voxel_spacing_mm(volume.affine))

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from kseg.networks.seranet import SERANet
 from kseg.pipelines import study_head
-from kseg.pipelines.metrics_table import MetricsRow
-from kseg.pipelines.simulate import SimulationSettings
+from kseg.pipelines.evaluate import evaluate
+from kseg.pipelines.metrics_table import MetricsRow, read_metrics
+from kseg.pipelines.segment import SegmentSettings, segment
+from kseg.pipelines.simulate import SimulationSettings, simulate
 from kseg.pipelines.study import StudySettings, study
-from kseg.pipelines.study_head import measure_scan
+from kseg.pipelines.study_head import Segmenter, measure_scan
 from kseg.pipelines.study_table import StudyPoint, cheapest
 from kseg.transforms.errors import InputError
 from kseg.transforms.grid import AcquisitionGrid
@@ -43,9 +44,9 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> Measured:
     """What is measured: head, noise and fraction."""
     calls: Measured = []
 
-    def measure(phantom: Phantom, scan: SimulationSettings, network: SERANet) -> list[MetricsRow]:
+    def measure(phantom: Phantom, scan: SimulationSettings, segmenter: Segmenter) -> list[MetricsRow]:
         calls.append((phantom.subject, scan.noise, scan.fraction))
-        return measure_scan(phantom, scan, network)
+        return measure_scan(phantom, scan, segmenter)
 
     monkeypatch.setattr(study_head, "measure_scan", measure)
     return calls
@@ -84,6 +85,20 @@ def test_every_head_is_measured_at_every_point(
         ("a", 4, 0),
         ("site/b", 4, 0),
     ]
+
+
+def test_the_network_is_used_as_the_bundle_says(
+    heads: Path, settings: StudySettings, tiny_bundle: Path, tmp_path: Path
+) -> None:
+    mirrored = shutil.copytree(tiny_bundle, tmp_path / "mirrored")
+    configuration = mirrored / "configs" / "inference.json"
+    configuration.write_text(json.dumps(json.loads(configuration.read_text()) | {"flip": True}))
+    one = replace(settings, fractions=(0.5,), noises=(0.2,))
+    (result,) = study(heads / "a.nii.gz", tmp_path / "out", str(mirrored), one).results
+    simulate(heads / "a.nii.gz", tmp_path / "scans", replace(settings.scan, noise=0.2, fraction=0.5))
+    segment(tmp_path / "scans" / "kspace", tmp_path / "masks", str(tiny_bundle), SegmentSettings(flip=True))
+    evaluate(tmp_path / "masks", tmp_path / "scans" / "labels", tmp_path / "metrics.csv")
+    assert list(result.rows) == read_metrics(tmp_path / "metrics.csv")
 
 
 def test_a_study_that_is_stopped_goes_on_and_ends_the_same(
@@ -144,7 +159,7 @@ def test_what_is_known_is_not_measured_again(
     assert len(study_again(replace(settings, scan=replace(settings.scan, seed=4)))) == 8
     other = shutil.copytree(tiny_bundle, tmp_path / "other")
     configuration = other / "configs" / "inference.json"
-    configuration.write_text(configuration.read_text().replace('"n_recurrences": 1', '"n_recurrences": 2'))
+    configuration.write_text(json.dumps(json.loads(configuration.read_text()) | {"flip": True}))
     assert len(study_again(settings, other)) == 8
 
 
@@ -178,10 +193,10 @@ def test_a_point_that_fails_is_named_and_never_averaged_over(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    def measure(phantom: Phantom, scan: SimulationSettings, network: SERANet) -> list[MetricsRow]:
+    def measure(phantom: Phantom, scan: SimulationSettings, segmenter: Segmenter) -> list[MetricsRow]:
         if (phantom.subject, scan.fraction) == ("site/b", 0.1):
             raise ValueError("network: expected finite probabilities, received NaN")
-        return measure_scan(phantom, scan, network)
+        return measure_scan(phantom, scan, segmenter)
 
     with monkeypatch.context() as patch, caplog.at_level(logging.ERROR):
         patch.setattr(study_head, "measure_scan", measure)

@@ -3,18 +3,20 @@
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from kseg.networks.seranet import SERANet
 from kseg.pipelines import study_head
 from kseg.pipelines.evaluate import evaluate
+from kseg.pipelines.inference_options import read_inference_options
 from kseg.pipelines.metrics import StructureMetrics
 from kseg.pipelines.metrics_table import MetricsRow, read_metrics, write_metrics
 from kseg.pipelines.segment import SegmentSettings, load_segmenter, segment
+from kseg.pipelines.segmentation import segment_volume
 from kseg.pipelines.simulate import SimulationSettings, read_head, simulate
-from kseg.pipelines.study_head import PointFiles, measure_head, measure_scan
+from kseg.pipelines.study_head import PointFiles, Segmenter, measure_head, measure_scan
 from kseg.pipelines.study_table import StudyPoint
 from kseg.transforms.grid import AcquisitionGrid
 from kseg.transforms.phantom import Phantom, make_phantom
@@ -40,8 +42,10 @@ def phantom(head: Path, small_grid: AcquisitionGrid) -> Phantom:
 
 
 @pytest.fixture(scope="module")
-def network(tiny_bundle: Path) -> SERANet:
-    return load_segmenter(str(tiny_bundle))[1]
+def segmenter(tiny_bundle: Path) -> Segmenter:
+    """Segments as the bundle wants it."""
+    options = read_inference_options(str(tiny_bundle))
+    return partial(segment_volume, load_segmenter(str(tiny_bundle))[1], options=options)
 
 
 @pytest.fixture
@@ -54,18 +58,18 @@ def test_the_numbers_are_those_of_the_single_commands(
     phantom: Phantom,
     scan: SimulationSettings,
     tiny_bundle: Path,
-    network: SERANet,
+    segmenter: Segmenter,
     tmp_path: Path,
 ) -> None:
     simulate(head, tmp_path / "scans", scan)
     segment(tmp_path / "scans" / "kspace", tmp_path / "masks", str(tiny_bundle), SegmentSettings())
     table = tmp_path / "metrics.csv"
     evaluation = evaluate(tmp_path / "masks", tmp_path / "scans" / "labels", table)
-    rows = measure_scan(phantom, scan, network)
+    rows = measure_scan(phantom, scan, segmenter)
     assert [row.class_name for row in rows] == ["CSF", "GM", "WM"]
     assert tuple(rows) == evaluation.rows
     # Another scan gives other numbers: what was compared is the scan that was asked for.
-    assert measure_scan(phantom, replace(scan, seed=4), network) != rows
+    assert measure_scan(phantom, replace(scan, seed=4), segmenter) != rows
 
 
 def test_a_table_is_found_for_what_it_was_measured_with_alone(files: PointFiles) -> None:
@@ -104,7 +108,7 @@ def test_a_damaged_table_does_not_count(
 def test_a_point_that_fails_does_so_alone(
     phantom: Phantom,
     scan: SimulationSettings,
-    network: SERANet,
+    segmenter: Segmenter,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -112,7 +116,7 @@ def test_a_point_that_fails_does_so_alone(
     scans = {StudyPoint(0.1, share): replace(scan, noise=0.1, fraction=share) for share in errors}
     scans[StudyPoint(0.3, 0.2)] = replace(scan, noise=0.3, fraction=0.2)
 
-    def measure(_: Phantom, scan: SimulationSettings, network: SERANet) -> list[MetricsRow]:
+    def measure(_: Phantom, scan: SimulationSettings, segmenter: Segmenter) -> list[MetricsRow]:
         error = errors[scan.fraction]
         if error is not None:
             raise error
@@ -120,7 +124,7 @@ def test_a_point_that_fails_does_so_alone(
 
     monkeypatch.setattr(study_head, "measure_scan", measure)
     files = PointFiles(tmp_path / "points", "a", scans, ())
-    assert measure_head(phantom, scans, network, files) == {
+    assert measure_head(phantom, scans, segmenter, files) == {
         "network: expected finite": [StudyPoint(0.1, 0.2), StudyPoint(0.3, 0.2)],
         "RuntimeError: no memory": [StudyPoint(0.1, 0.3)],
     }
