@@ -1,8 +1,10 @@
 """Records of what is finished: written last and in one step, believed only if they still fit."""
 
+import fcntl
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +59,22 @@ def read_record(path: Path, files: Mapping[str, Path], keys: tuple[str, ...] = (
             known = recorded.get(name) if isinstance(recorded, dict) else None
             raise InputError(file, _STAGE, f"a file of SHA-256 {str(known)[:12]}", digest[:12])
     return content
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[int]:
+    """Keep a folder to oneself; waits while another process has it (POSIX).
+
+    Args:
+        folder: made if missing.
+
+    Yields:
+        The descriptor of the lock. A process that inherits it keeps the folder locked as long as it lives.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield file.fileno()
 
 
 def file_digest(path: Path) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 from kseg.pipelines.simulate import SimulationSettings, simulate
 from kseg.transforms.errors import InputError
 from paper.budget import Heads
-from paper.records import read_record, short_digest, write_record
+from paper.records import locked, read_record, short_digest, write_record
 
 _STAGE = "simulate test heads"
 _SEED = 0
@@ -36,13 +36,14 @@ def simulate_test_heads(heads: Heads, noise: float, fraction: float, runs: Path)
         for kind, ending in _KINDS.items()
     }
     record = folder / "done.json"
-    if read_record(record, files) is not None:
-        return folder
-    for head in heads.test:
-        result = simulate(head, folder, SimulationSettings(noise=noise, fraction=fraction, seed=_SEED))
-        if result.failed:
-            raise InputError(folder, _STAGE, "scans of all test heads", "; ".join(result.failed.values()))
-    write_record(record, {"noise": noise, "fraction": fraction, "seed": _SEED}, files)
+    with locked(folder):
+        if read_record(record, files) is not None:
+            return folder
+        for head in heads.test:
+            result = simulate(head, folder, SimulationSettings(noise=noise, fraction=fraction, seed=_SEED))
+            if result.failed:
+                raise InputError(folder, _STAGE, "scans of all test heads", "; ".join(result.failed.values()))
+        write_record(record, {"noise": noise, "fraction": fraction, "seed": _SEED}, files)
     return folder
 
 

@@ -16,7 +16,7 @@ from kseg.transforms.atomic import atomic_path
 from kseg.transforms.errors import InputError
 from paper.plan import Training
 from paper.provenance import commit, hardware
-from paper.records import read_record, write_record
+from paper.records import locked, read_record, write_record
 
 BUNDLE = "brain_kspace_segmentation"
 COMMAND = (sys.executable, "-m", "monai.bundle", "run", "--args_file", "arguments.json")
@@ -60,36 +60,16 @@ def train(training: Training, runs: Path, num_workers: int) -> dict[str, Any]:
     Raises:
         InputError: the training failed, or what it or one before it left is damaged or missing.
     """
-    weights = weights_of(training, runs)
-    folder = weights.parent
-    record = finished(training, runs)
-    if record is not None:
-        return record
-    arguments = _arguments(training, runs, num_workers)
-    folder.mkdir(parents=True, exist_ok=True)
-    with atomic_path(folder / "arguments.json") as temporary:
-        temporary.write_text(json.dumps(arguments, indent=2) + "\n", encoding="utf-8")
-    _run(folder)
-    checkpoint = read_checkpoint(folder / "resume.pt", _STAGE)
-    epochs = training.arguments["epochs"]
-    if checkpoint.get("epoch") != epochs:
-        raise InputError(folder, _STAGE, f"{epochs} epochs", str(checkpoint.get("epoch")))
-    with atomic_path(weights) as temporary:
-        torch.save(checkpoint["network"], temporary)
-    content = {
-        "configs": training.configs,
-        "arguments": training.arguments,
-        "warm_start": {part: earlier.name for part, earlier in training.warm_start.items()},
-        "epochs": epochs,
-        "slices_seen": training.slices_seen,
-        "seconds": _seconds(folder / "log.csv"),
-        "commit": commit(),
-        "hardware": hardware(),
-    }
-    write_record(folder / "done.json", content, {"weights": weights})
-    # The optimiser's state is twice the size of the weights, and nobody goes on from here.
-    (folder / "resume.pt").unlink()
-    return finished(training, runs) or content
+    folder = weights_of(training, runs).parent
+    with locked(folder) as lock:
+        record = finished(training, runs)
+        if record is not None:
+            return record
+        arguments = _arguments(training, runs, num_workers)
+        with atomic_path(folder / "arguments.json") as temporary:
+            temporary.write_text(json.dumps(arguments, indent=2) + "\n", encoding="utf-8")
+        _run(folder, lock)
+        return _record(training, runs)
 
 
 def finished(training: Training, runs: Path) -> dict[str, Any] | None:
@@ -125,11 +105,43 @@ def _arguments(training: Training, runs: Path, num_workers: int) -> dict[str, An
     }
 
 
-def _run(folder: Path) -> None:
+def _record(training: Training, runs: Path) -> dict[str, Any]:
+    weights = weights_of(training, runs)
+    folder = weights.parent
+    checkpoint = read_checkpoint(folder / "resume.pt", _STAGE)
+    epochs = training.arguments["epochs"]
+    if checkpoint.get("epoch") != epochs:
+        raise InputError(folder, _STAGE, f"{epochs} epochs", str(checkpoint.get("epoch")))
+    with atomic_path(weights) as temporary:
+        torch.save(checkpoint["network"], temporary)
+    content = {
+        "configs": training.configs,
+        "arguments": training.arguments,
+        "warm_start": {part: earlier.name for part, earlier in training.warm_start.items()},
+        "epochs": epochs,
+        "slices_seen": training.slices_seen,
+        "seconds": _seconds(folder / "log.csv"),
+        "commit": commit(),
+        "hardware": hardware(),
+    }
+    write_record(folder / "done.json", content, {"weights": weights})
+    # The optimiser's state is twice the size of the weights, and nobody goes on from here.
+    (folder / "resume.pt").unlink()
+    return content
+
+
+def _run(folder: Path, lock: int) -> None:
     environment = {**_KEEP_MEMORY, **os.environ}
     with (folder / "output.log").open("ab") as output:
+        # With the lock: a driver that is killed leaves the training, and the next one has to wait for it.
         process = subprocess.Popen(
-            COMMAND, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            COMMAND,
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            pass_fds=(lock,),
         )
         try:
             code = process.wait()

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import paper.training
@@ -33,6 +34,8 @@ if mode == "sleep":
     signal.signal(signal.SIGTERM, lambda *_: (output.joinpath("saved").touch(), sys.exit(143)))
     output.joinpath("ready").touch()
     time.sleep(60)
+if mode == "slow":
+    time.sleep(0.5)
 epoch = 1 if mode == "early" else arguments["epochs"]
 shutil.copy(here / f"epoch_{epoch}.pt", output / "resume.pt")
 rows = ["epoch,loss,volume_dice,learning_rate,seconds", "1,0.5,nan,0.001,2.5", "2,0.4,nan,0.001,2.0"]
@@ -69,7 +72,7 @@ def test_a_training_is_done_once_and_recorded(experiment: Experiment, trainer: P
     folder = weights_of(first, experiment.runs).parent
     assert not (folder / "resume.pt").exists()
     assert (folder / "environment").read_text() == str(2**33)
-    assert train(first, experiment.runs, 0) == record
+    assert train(first, experiment.runs, 0)["seconds"] == record["seconds"]
     assert calls(trainer) == 1
     train(second, experiment.runs, 0)
     told = json.loads((weights_of(second, experiment.runs).parent / "arguments.json").read_text())
@@ -150,6 +153,15 @@ def test_a_driver_that_is_ended_ends_the_training_first(experiment: Experiment, 
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
     assert (folder / "saved").exists()
+
+
+def test_a_training_that_another_driver_has_is_waited_for(experiment: Experiment, trainer: Path) -> None:
+    (first, _) = experiment.plan(CELL)
+    (trainer / "mode").write_text("slow")
+    with ThreadPoolExecutor(2) as drivers:
+        records = list(drivers.map(lambda _: train(first, experiment.runs, 0)["epochs"], range(2)))
+    assert records == [1, 1]
+    assert calls(trainer) == 1
 
 
 def test_a_cell_that_fails_is_named_and_the_others_go_on(
