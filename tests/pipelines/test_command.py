@@ -257,11 +257,10 @@ def test_nothing_to_do_is_exit_code_3(
 
 def test_every_option_arrives(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     received: list[object] = []
-    done = BatchResult(["a"])
 
     def listen(*arguments: object) -> BatchResult:
         received.extend(arguments)
-        return done
+        return BatchResult(["a"])
 
     monkeypatch.setattr(simulate, "simulate", listen)
     scan = (
@@ -302,22 +301,29 @@ def test_every_option_arrives(run: Run, monkeypatch: pytest.MonkeyPatch) -> None
         assert received[2:] == [command.DEFAULT_BUNDLE, segment.SegmentSettings(flip=flip)]
 
     received.clear()
-    monkeypatch.setattr(
-        study, "study", lambda *arguments: received.extend(arguments) or study.Study(done, ())
-    )
-    options = "--bundle b --fractions 0.3,0.1 --noise 0 --target 0.9 --source brainweb_20 --center-lines 12 --seed 9"
-    assert run("study", "in", "out", *options.split()).out == "studied: 1, failed: 0\n"
-    scan = simulate.SimulationSettings(source="brainweb_20", center_lines=12, seed=9)
-    wanted = study.StudySettings(fractions=(0.3, 0.1), noises=(0.0,), target=0.9, scan=scan)
-    assert received == [Path("in"), Path("out"), "b", wanted]
-    received.clear()
-    assert run("study", "in", "out").code == 0
-    assert received[2:] == [command.DEFAULT_BUNDLE, study.StudySettings()]
-
-    received.clear()
     monkeypatch.setattr("kseg.pipelines.demo.run_demo", lambda *arguments: received.extend(arguments) or 3)
     assert run("demo", "--seed", "4").code == 3
     assert received[:3] == [Path("kseg-demo"), command.DEFAULT_BUNDLE, simulate.SimulationSettings(seed=4)]
+
+
+def test_every_option_of_a_study_arrives(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    received: list[object] = []
+
+    def listen(*arguments: object) -> study.Study:
+        received.extend(arguments)
+        return study.Study(BatchResult(["a"]), ())
+
+    monkeypatch.setattr(study, "study", listen)
+    grid = "--bundle b --fractions 0.3,0.1 --noise 0 --target 0.9"
+    scan = "--source brainweb_20 --center-lines 12 --seed 9"
+    ended = run("study", "in", "out", *grid.split(), *scan.split())
+    assert ended.out == "studied: 1, failed: 0\n"
+    protocol = simulate.SimulationSettings(source="brainweb_20", center_lines=12, seed=9)
+    expected = study.StudySettings(fractions=(0.3, 0.1), noises=(0.0,), target=0.9, scan=protocol)
+    assert received == [Path("in"), Path("out"), "b", expected]
+    received.clear()
+    assert run("study", "in", "out").code == 0
+    assert received == [Path("in"), Path("out"), command.DEFAULT_BUNDLE, study.StudySettings()]
 
 
 def test_from_heads_to_a_page(small_heads: list[Path], tiny_bundle: Path, tmp_path: Path, run: Run) -> None:
