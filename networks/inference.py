@@ -40,7 +40,8 @@ def for_inference(network: Network, dtype: torch.dtype = torch.float32) -> Netwo
     for module in fast.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
             module.to(dtype)
-    return fast.to(memory_format=torch.channels_last)
+    fast.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return fast
 
 
 def inference_dtype(device: torch.device) -> torch.dtype:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from kseg import __version__
-from kseg.networks.seranet import SERANet
+from kseg.networks.kspace_segmenter import KSpaceSegmenter
 from kseg.pipelines.batch import BatchResult, find_files, run_batch
 from kseg.pipelines.bundle import LoadedBundle, load_bundle
 from kseg.pipelines.image_scan import scan_image
@@ -105,9 +105,11 @@ def segment(source: Path, output: Path, bundle: str, settings: SegmentSettings) 
     if not cases:
         return BatchResult()
     loaded, network = load_segmenter(bundle)
-    asked = {"flip": settings.flip, "precision": settings.precision}
+    said = read_inference_options(bundle)
     options = replace(
-        read_inference_options(bundle), **{name: value for name, value in asked.items() if value is not None}
+        said,
+        flip=said.flip if settings.flip is None else settings.flip,
+        precision=said.precision if settings.precision is None else settings.precision,
     )
     dtype = convolution_dtype(options, next(network.parameters()).device)
 
@@ -137,7 +139,7 @@ def segment(source: Path, output: Path, bundle: str, settings: SegmentSettings) 
     return run_batch(cases, work, stage=_STAGE, records=output / "results.jsonl")
 
 
-def load_segmenter(bundle: str) -> tuple[LoadedBundle, SERANet]:
+def load_segmenter(bundle: str) -> tuple[LoadedBundle, KSpaceSegmenter]:
     """Load a bundle whose network segments k-space.
 
     Args:
@@ -150,8 +152,10 @@ def load_segmenter(bundle: str) -> tuple[LoadedBundle, SERANet]:
         InputError: the bundle or its weights cannot be used, or its network is of another kind.
     """
     loaded = load_bundle(bundle)
-    if not isinstance(loaded.network, SERANet):
-        raise InputError(bundle, _STAGE, "a bundle whose network is a SERANet", type(loaded.network).__name__)
+    if not isinstance(loaded.network, KSpaceSegmenter):
+        raise InputError(
+            bundle, _STAGE, "a bundle whose network segments k-space", type(loaded.network).__name__
+        )
     return loaded, loaded.network
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from kseg.networks.inference import for_inference, inference_dtype
-from kseg.networks.seranet import SERANet
+from kseg.networks.kspace_segmenter import KSpaceSegmenter
 from kseg.pipelines.inference_options import InferenceOptions
 from kseg.transforms.channels import network_input
 from kseg.transforms.mirror import mirror_x
@@ -30,7 +30,7 @@ class SegmentedVolume:
 
 
 def segment_volume(
-    network: SERANet,
+    network: KSpaceSegmenter,
     kspace: Tensor,
     mask: Tensor,
     options: InferenceOptions | None = None,
@@ -87,7 +87,7 @@ def convolution_dtype(options: InferenceOptions, device: torch.device) -> torch.
     return torch.bfloat16 if options.precision == "bfloat16" else torch.float32
 
 
-def _passes(network: SERANet, x: Tensor, kept: slice, temperature: float) -> list[Tensor]:
+def _passes(network: KSpaceSegmenter, x: Tensor, kept: slice, temperature: float) -> list[Tensor]:
     """Images `(pass, slice, 2, y, x)` and class probabilities `(pass, slice, class, y, x)` of the kept passes."""
     images, logits = network.unroll(x)
     probabilities = [(each / temperature).softmax(1) for each in logits[kept]]

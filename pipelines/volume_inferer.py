@@ -5,7 +5,7 @@ from typing import Any
 from monai.inferers import Inferer
 from torch import Tensor
 
-from kseg.networks.seranet import SERANet
+from kseg.networks.kspace_segmenter import KSpaceSegmenter
 from kseg.pipelines.inference_options import InferenceOptions
 from kseg.pipelines.segmentation import segment_volume
 from kseg.transforms.channels import split_network_input
@@ -32,7 +32,7 @@ class VolumeInferer(Inferer):
 
         Args:
             inputs: real parts of the coils, imaginary parts, sampling mask, `(1, 2 coil + 1, slice, y, x)`.
-            network: a SERANet in evaluation mode.
+            network: a KSpaceSegmenter in evaluation mode.
             args: nothing.
             kwargs: nothing.
 
@@ -42,8 +42,8 @@ class VolumeInferer(Inferer):
         Raises:
             ValueError: several volumes, further arguments, another network, or as `segment_volume`.
         """
-        if not isinstance(network, SERANet):
-            raise ValueError(f"volume inferer: expected a SERANet, received {type(network).__name__}")
+        if not isinstance(network, KSpaceSegmenter):
+            raise ValueError(f"volume inferer: expected a KSpaceSegmenter, received {type(network).__name__}")
         if len(inputs) != 1 or args or kwargs:
             received = f"{len(inputs)} and {len(args) + len(kwargs)} further arguments"
             raise ValueError(f"volume inferer: expected one volume alone, received {received}")

@@ -21,9 +21,8 @@ def fft2c(image: Tensor) -> Tensor:
         >>> torch.allclose(fft2c(point), torch.ones(3, 4, dtype=torch.complex64))
         True
     """
-    if not torch.jit.is_scripting():  # noqa: SIM102 (scripting compiles the inner condition if they are joined)
-        if torch.onnx.is_in_onnx_export():
-            return _multiply_matrices(image, -1.0)
+    if _exporting_to_onnx():
+        return _multiply_matrices(image, -1.0)
     phase = _centring_phases(image, 1.0)
     kspace: Tensor = torch.fft.fft2(image * phase, dim=(-2, -1), norm="ortho")
     return kspace.mul_(phase)
@@ -43,9 +42,8 @@ def ifft2c(kspace: Tensor) -> Tensor:
         >>> torch.allclose(ifft2c(fft2c(image)), image, atol=1e-6)
         True
     """
-    if not torch.jit.is_scripting():  # noqa: SIM102
-        if torch.onnx.is_in_onnx_export():
-            return _multiply_matrices(kspace, 1.0)
+    if _exporting_to_onnx():
+        return _multiply_matrices(kspace, 1.0)
     phase = _centring_phases(kspace, -1.0)
     image: Tensor = torch.fft.ifft2(kspace * phase, dim=(-2, -1), norm="ortho")
     return image.mul_(phase)
@@ -81,6 +79,14 @@ def _centring_phases(values: Tensor, sign: float) -> Tensor:
     return along_y * torch.complex(torch.cos(x).to(real), torch.sin(x).to(real))
 
 
+def _exporting_to_onnx() -> bool:
+    # Scripting skips a branch only if its own condition says so.
+    if torch.jit.is_scripting():  # type: ignore[attr-defined]
+        return False
+    else:
+        return torch.onnx.is_in_onnx_export()
+
+
 def _multiply_matrices(values: Tensor, sign: float) -> Tensor:
     # ONNX Runtime's own transform is wrong by 1e-4 where the length is not a power of two.
     cos_y, sin_y = _centred_matrix(values.shape[-2], sign, values.device)
@@ -92,8 +98,10 @@ def _multiply_matrices(values: Tensor, sign: float) -> Tensor:
 
 def _centred_matrix(n: int, sign: float, device: torch.device) -> tuple[Tensor, Tensor]:
     """Cosine and sine of exp(sign i 2 pi (k - c)(j - c) / n) / sqrt(n), c = n // 2, float32, `(n, n)`."""
-    index = torch.arange(n, device=device) - n // 2
-    turns = (index[:, None] * index) % n
-    angle = turns.double() * (sign * 2 * math.pi / n)
-    scale = 1 / math.sqrt(n)
-    return (torch.cos(angle) * scale).float(), (torch.sin(angle) * scale).float()
+    index = torch.arange(n, dtype=torch.float64, device=device) - n // 2
+    turns = index[:, None] * index / n
+    # ONNX Runtime's cosine of a large angle is inexact.
+    angle = (turns - torch.round(turns)) * (sign * 2 * math.pi)
+    # The square root of a number would fix the size of an exported transform; that of a tensor does not.
+    norm = torch.ones_like(index).sum().sqrt()
+    return (torch.cos(angle) / norm).float(), (torch.sin(angle) / norm).float()

@@ -10,6 +10,10 @@ import torch
 from torch import Tensor
 
 from kseg.pipelines.bundle import find_bundle, load_bundle
+from kseg.pipelines.simulate import SimulationSettings, simulate_scan
+from kseg.transforms.channels import network_input
+from kseg.transforms.mni152 import mni152_head
+from kseg.transforms.phantom import make_phantom
 
 pytestmark = pytest.mark.usefixtures("seeded")
 
@@ -65,18 +69,28 @@ def test_exported_torchscript_is_eager(shared_bundle: Path, monai, tmp_path: Pat
         torch.testing.assert_close(scripted(x), expected(shared_bundle, x), rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("shipped", [False, True], ids=["small network", "shipped network"])
-def test_exported_onnx_is_eager_at_any_size(
-    shared_bundle: Path, shipped: bool, monai, tmp_path: Path
-) -> None:
-    bundle = find_bundle(shared_bundle.name) if shipped else shared_bundle
+def export_onnx(bundle: Path, monai, path: Path) -> onnxruntime.InferenceSession:
     weights = bundle / "models" / "model.pt"
-    files = ("--filepath", tmp_path / "model.onnx", "--ckpt_file", weights, "--bundle_root", bundle)
+    files = ("--filepath", path, "--ckpt_file", weights, "--bundle_root", bundle)
     shape = ("--input_shape", "[2,3,32,24]", "--converter_kwargs", str(DYNAMIC))
     ended = monai("onnx_export", "network_def", *files, *network_files(bundle), *shape)
     assert ended.returncode == 0, ended.stdout
-    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    return onnxruntime.InferenceSession(path)
+
+
+def assert_eager(session: onnxruntime.InferenceSession, bundle: Path, x: Tensor) -> None:
+    received = torch.from_numpy(session.run(["pred"], {"image": x.numpy()})[0])
+    torch.testing.assert_close(received, expected(bundle, x), rtol=0, atol=1e-4)
+
+
+def test_exported_onnx_is_eager_at_any_size(shared_bundle: Path, monai, tmp_path: Path) -> None:
+    session = export_onnx(shared_bundle, monai, tmp_path / "model.onnx")
     for size in SIZES:
-        x = scan(*size)
-        received = torch.from_numpy(session.run(["pred"], {"image": x.numpy()})[0])
-        torch.testing.assert_close(received, expected(bundle, x), rtol=0, atol=1e-4)
+        assert_eager(session, shared_bundle, scan(*size))
+
+
+def test_exported_onnx_of_the_shipped_weights_is_eager_on_a_head(monai, tmp_path: Path) -> None:
+    bundle = find_bundle("brain_kspace_segmentation")
+    volume = simulate_scan(make_phantom(mni152_head(), "mni152"), SimulationSettings()).volume
+    session = export_onnx(bundle, monai, tmp_path / "model.onnx")
+    assert_eager(session, bundle, network_input(volume.kspace[12:52:8], volume.mask))

@@ -272,7 +272,7 @@ def test_an_asked_precision_comes_before_that_of_the_bundle(tiny_bundle: Path, t
         segment(scan, tmp_path / precision, str(tiny_bundle), SegmentSettings(precision=precision))
         assert records(tmp_path / precision)[0]["precision"] == precision
     with pytest.raises(
-        ValueError, match="^precision: expected one of auto, float32, bfloat16, received 'half'"
+        ValueError, match=r"^precision: expected one of auto, float32, bfloat16, received 'half'"
     ):
         segment(scan, tmp_path / "half", str(tiny_bundle), SegmentSettings(precision="half"))
 
@@ -361,7 +361,8 @@ def test_a_bundle_of_another_kind_of_network_is_refused(
     loaded = LoadedBundle("other", "1.0", nn.Conv2d(3, 4, 1), "0" * 64)
     monkeypatch.setattr(module, "load_bundle", lambda _: loaded)
     with pytest.raises(
-        InputError, match=r"^other: segment: expected a bundle whose network is a SERANet, received Conv2d$"
+        InputError,
+        match=r"^other: segment: expected a bundle whose network segments k-space, received Conv2d$",
     ):
         segment(save_kspace(tmp_path / "a.h5"), tmp_path / "out", "other", SegmentSettings())
 

@@ -61,5 +61,5 @@ def test_one_volume_at_a_time() -> None:
 
 
 def test_other_networks_are_refused() -> None:
-    with pytest.raises(ValueError, match="expected a SERANet, received Identity"):
+    with pytest.raises(ValueError, match="expected a KSpaceSegmenter, received Identity"):
         VolumeInferer()(at_the_door(*volume()), torch.nn.Identity())
