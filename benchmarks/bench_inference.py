@@ -1,0 +1,56 @@
+"""What segmenting a slice costs: the plain network, and the form that `kseg segment` runs, in the same run."""
+
+import torch
+from bench_simulation import medians, print_table
+from torch import Tensor, nn
+
+from kseg.networks.inference import for_inference, inference_dtype
+from kseg.networks.seranet import SERANet
+from kseg.pipelines.bundle import load_bundle
+from kseg.pipelines.simulate import SimulationSettings, simulate_scan
+from kseg.transforms.channels import network_input
+from kseg.transforms.mni152 import mni152_head
+from kseg.transforms.phantom import make_phantom
+
+DTYPE = inference_dtype(torch.device("cpu"))
+
+
+def run(network: nn.Module, x: Tensor, dtype: torch.dtype) -> Tensor:
+    """Logits of slices."""
+    with torch.inference_mode(), torch.autocast("cpu", dtype=dtype, enabled=dtype != torch.float32):
+        logits: Tensor = network(x)
+    return logits
+
+
+def compare(title: str, network: nn.Module, x: Tensor, repetitions: int) -> None:
+    """Print the times of one slice, and on how many voxels of all slices the classes are those of the plain network."""
+    slice_, fast, exact = x[:1], for_inference(network, DTYPE), for_inference(network)
+    times = medians(
+        {
+            "eager, float32, channels first": lambda: run(network, slice_, torch.float32),
+            "folded, channels last, float32": lambda: run(exact, slice_, torch.float32),
+            f"folded, channels last, {str(DTYPE).removeprefix('torch.')}": lambda: run(fast, slice_, DTYPE),
+        },
+        repetitions,
+    )
+    print_table(title, times, ["eager, float32, channels first"])
+    same = torch.cat(
+        [run(fast, each, DTYPE).argmax(1) == run(network, each, torch.float32).argmax(1) for each in x.split(1)]
+    )
+    print(f"classes equal to those of the plain network: {same.float().mean():.4%} of voxels")
+
+
+def main() -> None:
+    """Print the table of the shipped network and that of the paper's size."""
+    volume = simulate_scan(make_phantom(mni152_head(), "mni152"), SimulationSettings()).volume
+    x = network_input(volume.kspace[8:56:4], volume.mask)
+    print(f"{torch.get_num_threads()} threads")
+    network = load_bundle("brain_kspace_segmentation").network
+    compare("shipped network, one slice of 216 x 180", network, x, repetitions=15)
+    torch.manual_seed(0)
+    paper = SERANet().eval()
+    compare("SERANet-3 of the paper's size, one slice, weights random", paper, x[:1], repetitions=5)
+
+
+if __name__ == "__main__":
+    main()
