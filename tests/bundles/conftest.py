@@ -32,6 +32,7 @@ def small_bundle(folder: Path) -> Path:
     config = bundle / "configs" / "inference.json"
     content = json.loads(config.read_text())
     content["network_def"] |= SMALL
+    content["flip"] = False
     config.write_text(json.dumps(content))
     with torch.random.fork_rng():
         torch.manual_seed(0)

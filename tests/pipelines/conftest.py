@@ -74,6 +74,7 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = bundle / "configs" / "inference.json"
     content = json.loads(config.read_text())
     content["network_def"] |= {"n_blocks": 1, "n_recurrences": 1, "n_filters": 4, "unet_channels": [4, 8]}
+    content["flip"] = False
     config.write_text(json.dumps(content))
     with torch.random.fork_rng():
         torch.manual_seed(0)
