@@ -23,7 +23,7 @@ def run(network: nn.Module, x: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def compare(title: str, network: nn.Module, x: Tensor, repetitions: int) -> None:
-    """Print the times of one slice, and on how many voxels of all slices the classes are those of the plain network."""
+    """Print the times of one slice, and the share of voxels of all slices that get the class of the plain network."""
     slice_, fast, exact = x[:1], for_inference(network, DTYPE), for_inference(network)
     times = medians(
         {
@@ -35,7 +35,10 @@ def compare(title: str, network: nn.Module, x: Tensor, repetitions: int) -> None
     )
     print_table(title, times, ["eager, float32, channels first"])
     same = torch.cat(
-        [run(fast, each, DTYPE).argmax(1) == run(network, each, torch.float32).argmax(1) for each in x.split(1)]
+        [
+            run(fast, each, DTYPE).argmax(1) == run(network, each, torch.float32).argmax(1)
+            for each in x.split(1)
+        ]
     )
     print(f"classes equal to those of the plain network: {same.float().mean():.4%} of voxels")
 
