@@ -67,7 +67,7 @@ def load_bundle(name_or_path: str) -> LoadedBundle:
             missing, damaged or not those of the network.
     """
     root = find_bundle(name_or_path)
-    metadata = _read_config(root / "configs" / "metadata.json")
+    metadata = read_config(root / "configs" / "metadata.json")
     with torch.random.fork_rng(devices=[]):  # the weights that are drawn here are replaced at once
         network = build_network(str(root))
     weights = root / "models" / "model.pt"
@@ -94,7 +94,7 @@ def build_network(
         InputError: no inference configuration, or one that makes no network.
     """
     path = Path(bundle_root) / "configs" / "inference.json"
-    definition = _read_config(path).get("network_def")
+    definition = read_config(path).get("network_def")
     if not isinstance(definition, dict):
         raise InputError(path, _STAGE, "a network_def", str(definition))
     arguments = {
@@ -112,7 +112,15 @@ def build_network(
     return network
 
 
-def _read_config(path: Path) -> dict[str, Any]:
+def read_config(path: Path) -> dict[str, Any]:
+    """Read a configuration of a bundle, its expressions not evaluated.
+
+    Args:
+        path: JSON file.
+
+    Raises:
+        InputError: no such file, or one that is not JSON.
+    """
     require_file(path, _STAGE)
     try:
         config: dict[str, Any] = ConfigParser.load_config_file(path)

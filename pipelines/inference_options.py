@@ -3,10 +3,8 @@
 import math
 from dataclasses import dataclass, fields
 
-from monai.bundle import ConfigParser
-
-from kseg.pipelines.bundle import find_bundle
-from kseg.transforms.errors import InputError, require_file
+from kseg.pipelines.bundle import find_bundle, read_config
+from kseg.transforms.errors import InputError
 
 _STAGE = "read bundle"
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -51,11 +49,7 @@ def read_inference_options(name_or_path: str) -> InferenceOptions:
         InputError: no such bundle, no such configuration, or a value that the option does not have.
     """
     path = find_bundle(name_or_path) / "configs" / "inference.json"
-    require_file(path, _STAGE)
-    try:
-        config = ConfigParser.load_config_file(path)
-    except ValueError as error:
-        raise InputError(path, _STAGE, "JSON", str(error)) from error
+    config = read_config(path)
     known = {field.name: config[field.name] for field in fields(InferenceOptions) if field.name in config}
     try:
         return InferenceOptions(**known)

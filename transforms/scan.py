@@ -18,7 +18,7 @@ from kseg.transforms.sequences import PulseSequence
 from kseg.transforms.tissues import Tissue
 
 _BLOCK = 2**18
-"""Voxels of all coils that are encoded at once: few enough to stay near a core."""
+"""Voxels of all coils that are encoded at once: few enough for the memory next to a core."""
 
 
 @dataclass(frozen=True)
