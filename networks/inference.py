@@ -53,7 +53,9 @@ def inference_dtype(device: torch.device) -> torch.dtype:
     if device.type == "cuda":
         fast = torch.cuda.get_device_capability(device) >= (8, 0)
     else:
-        fast = device.type == "cpu" and bool(torch.cpu.get_capabilities().get("amx_bf16", False))
+        # Older releases of PyTorch do not tell.
+        capabilities = getattr(torch.cpu, "get_capabilities", dict[str, bool])()
+        fast = device.type == "cpu" and bool(capabilities.get("amx_bf16", False))
     return torch.bfloat16 if fast else torch.float32
 
 

@@ -80,4 +80,6 @@ def test_a_device_without_units_for_bfloat16_computes_in_float32(monkeypatch):
     for capabilities, dtype in (({"amx_bf16": True}, torch.bfloat16), ({}, torch.float32)):
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda found=capabilities: found)
         assert inference_dtype(cpu) == dtype
+    monkeypatch.delattr(torch.cpu, "get_capabilities")
+    assert inference_dtype(cpu) == torch.float32
     assert inference_dtype(torch.device("meta")) == torch.float32
