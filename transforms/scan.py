@@ -5,13 +5,13 @@ decay during the readout.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from kseg.transforms.blocks import fill_blocks
+from kseg.transforms.blocks import Memory, fill_blocks
 from kseg.transforms.fourier import centring_angle
 from kseg.transforms.separation import OffResonance, separate_decay
 from kseg.transforms.sequences import PulseSequence
@@ -88,18 +88,25 @@ def scan_kspace(
         courses = (field.courses[:, None] * courses).flatten(0, 1)
     courses, sensitivities = _centred(courses, maps.movedim(0, 1))
 
-    def scan_block(block: slice) -> Tensor:
-        emitted = signal if b1 is None else sequence.signal(tissues, b1[block])
-        images = _mix(fractions[:, block], emitted, coefficients)
-        receive = sensitivities[block] if len(sensitivities) > 1 else sensitivities
-        if field is not None:
-            images, receive = field.modulate(images, receive, block)
-        return _encode(images, courses, receive)
-
-    kspace = torch.empty(n_slices, *maps[:, 0].shape, dtype=torch.complex64)
     inputs = (fractions, maps, b0, b1)
     recorded = torch.is_grad_enabled() and any(given is not None and given.requires_grad for given in inputs)
-    fill_blocks(kspace, scan_block, max(1, _BLOCK // kspace[0].numel()), parallel=not recorded)
+
+    def new_worker() -> Callable[[slice], Tensor]:
+        # A gradient needs what the blocks before left.
+        memory = None if recorded else Memory()
+
+        def scan_block(block: slice) -> Tensor:
+            emitted = signal if b1 is None else sequence.signal(tissues, b1[block])
+            images = _mix(fractions[:, block], emitted, coefficients, memory)
+            receive = sensitivities[block] if len(sensitivities) > 1 else sensitivities
+            if field is not None:
+                images, receive = field.modulate(images, receive, block)
+            return _encode(images, courses, receive, memory)
+
+        return scan_block
+
+    kspace = torch.empty(n_slices, *maps[:, 0].shape, dtype=torch.complex64)
+    fill_blocks(kspace, new_worker, max(1, _BLOCK // kspace[0].numel()), parallel=not recorded)
     return kspace
 
 
@@ -159,13 +166,15 @@ def check_scan(
         raise ValueError("scan: expected a readout with an off-resonance map, received none")
 
 
-def _mix(fractions: Tensor, signal: Tensor, coefficients: Tensor) -> Tensor:
+def _mix(fractions: Tensor, signal: Tensor, coefficients: Tensor, memory: Memory | None) -> Tensor:
     """Images `(term, slice, y, x)`: signals of the tissues, mixed with the coefficients of every term."""
+    shape = (len(coefficients), *fractions.shape[1:])
     if signal.ndim == 1:
-        images = (coefficients * signal) @ fractions.flatten(1)
+        coefficients = coefficients * signal
     else:
-        images = coefficients @ (fractions * signal).flatten(1)
-    return images.view(-1, *fractions.shape[1:])
+        fractions = fractions * signal
+    out = None if memory is None else memory.take("mixed", shape, fractions.dtype).flatten(1)
+    return torch.mm(coefficients, fractions.flatten(1), out=out).view(shape)
 
 
 def _centred(courses: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
@@ -183,11 +192,20 @@ def _centred(courses: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
     return courses.to(torch.complex64), maps * centring
 
 
-def _encode(images: Tensor, courses: Tensor, maps: Tensor) -> Tensor:
+def _encode(images: Tensor, courses: Tensor, maps: Tensor, memory: Memory | None) -> Tensor:
     """k-space of images `(term, slice, y, x)`, each weighted by its course along ky."""
     # Both axes are transformed for every term: alone, the strided one takes six times as long as both.
-    kspace: Tensor = torch.fft.fft2(images[0][:, None] * maps).mul_(courses[0])
+    kspace: Tensor = torch.fft.fft2(_receive(images[0], maps, memory)).mul_(courses[0])
     # One term at a time: what one needs stays in the cache.
     for image, course in zip(images[1:], courses[1:], strict=True):
-        kspace.addcmul_(torch.fft.fft2(image[:, None] * maps), course)
+        kspace.addcmul_(torch.fft.fft2(_receive(image, maps, memory)), course)
     return kspace
+
+
+def _receive(image: Tensor, maps: Tensor, memory: Memory | None) -> Tensor:
+    """Images of the coils `(slice, coil, y, x)`."""
+    image = image[:, None]
+    if memory is None:
+        return image * maps
+    shape = torch.broadcast_shapes(image.shape, maps.shape)
+    return memory.take("received", shape, maps.dtype).copy_(image).mul_(maps)
