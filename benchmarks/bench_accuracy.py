@@ -5,7 +5,8 @@ import tempfile
 from pathlib import Path
 
 from kseg.pipelines.evaluate import evaluate
-from kseg.pipelines.segment import SegmentSettings, segment
+from kseg.pipelines.segment import segment
+from kseg.pipelines.segment_settings import SegmentSettings
 from kseg.pipelines.simulate import SimulationSettings, simulate, simulate_scan, write_scan
 from kseg.pipelines.summary_text import summary_text
 from kseg.transforms.mni152 import mni152_head

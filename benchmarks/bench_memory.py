@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from kseg.pipelines.segment import SegmentSettings, segment
+from kseg.pipelines.segment import segment
+from kseg.pipelines.segment_settings import SegmentSettings
 from kseg.transforms.kspace_file import KSpaceVolume, write_kspace
 from kseg.transforms.nifti import write_nifti
 from kseg.transforms.sampling import gaussian_lines

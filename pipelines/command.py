@@ -175,8 +175,8 @@ def segment(
 
     k-space that is made from a magnitude image is Hermitian, and results on it are optimistic.
     """
-    from kseg.pipelines.segment import SegmentSettings
     from kseg.pipelines.segment import segment as segment_files
+    from kseg.pipelines.segment_settings import SegmentSettings
 
     settings = SegmentSettings(
         probabilities=probabilities,

@@ -7,7 +7,8 @@ from pathlib import Path
 from kseg.pipelines.bundle import load_bundle
 from kseg.pipelines.evaluate import evaluate
 from kseg.pipelines.report import report
-from kseg.pipelines.segment import SegmentSettings, segment
+from kseg.pipelines.segment import segment
+from kseg.pipelines.segment_settings import SegmentSettings
 from kseg.pipelines.simulate import SimulationSettings, simulate_scan, write_scan
 from kseg.pipelines.summary_text import summary_text
 from kseg.transforms.mni152 import mni152_head

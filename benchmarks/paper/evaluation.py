@@ -13,7 +13,8 @@ from monai.bundle import ConfigParser
 from kseg.pipelines.bundle import find_bundle
 from kseg.pipelines.evaluate import evaluate
 from kseg.pipelines.metrics_table import ClassSummary, read_metrics, summarise
-from kseg.pipelines.segment import SegmentSettings, segment
+from kseg.pipelines.segment import segment
+from kseg.pipelines.segment_settings import SegmentSettings
 from kseg.transforms.errors import InputError
 from paper.budget import Heads
 from paper.grid import Cell

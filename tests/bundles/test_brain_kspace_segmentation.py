@@ -11,7 +11,8 @@ import torch
 from monai.bundle import ConfigWorkflow
 
 from kseg.pipelines.bundle import load_bundle
-from kseg.pipelines.segment import SegmentSettings, segment
+from kseg.pipelines.segment import segment
+from kseg.pipelines.segment_settings import SegmentSettings
 from kseg.transforms.errors import InputError
 
 pytestmark = pytest.mark.usefixtures("seeded", "own_search_path")

@@ -22,7 +22,8 @@ from kseg.networks.seranet import SERANet, normalize_scan
 from kseg.pipelines import segment as module
 from kseg.pipelines.bundle import LoadedBundle
 from kseg.pipelines.inference_options import InferenceOptions
-from kseg.pipelines.segment import SegmentSettings, segment
+from kseg.pipelines.segment import segment
+from kseg.pipelines.segment_settings import SegmentSettings
 from kseg.pipelines.simulate import SimulationSettings, simulate_scan, write_scan
 from kseg.transforms.errors import InputError
 from kseg.transforms.grid import AcquisitionGrid
@@ -365,16 +366,3 @@ def test_a_bundle_of_another_kind_of_network_is_refused(
         match=r"^other: segment: expected a bundle whose network segments k-space, received Conv2d$",
     ):
         segment(save_kspace(tmp_path / "a.h5"), tmp_path / "out", "other", SegmentSettings())
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"fraction": 0.0}, r"^fraction: expected a number in \(0, 1\], received 0\.0$"),
-        ({"fraction": 1.5}, r"^fraction: expected a number in \(0, 1\], received 1\.5$"),
-        ({"center_lines": -1}, r"^center lines: expected 0 or more, received -1$"),
-    ],
-)
-def test_settings_that_mean_nothing_are_refused(settings: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        SegmentSettings(**settings)

@@ -13,7 +13,8 @@ import pytest
 from kseg.pipelines import study_head
 from kseg.pipelines.evaluate import evaluate
 from kseg.pipelines.metrics_table import MetricsRow, read_metrics
-from kseg.pipelines.segment import SegmentSettings, segment
+from kseg.pipelines.segment import segment
+from kseg.pipelines.segment_settings import SegmentSettings
 from kseg.pipelines.simulate import SimulationSettings, simulate
 from kseg.pipelines.study import StudySettings, study
 from kseg.pipelines.study_head import Segmenter, measure_scan

@@ -1,0 +1,39 @@
+"""What `kseg segment` is asked for."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class SegmentSettings:
+    """What is written besides the masks, and how images are treated.
+
+    Attributes:
+        probabilities: write `NAME_prob.nii.gz`, class probabilities `(x, y, slice, class)`.
+        reconstruction: write `NAME_recon.nii.gz`, magnitude of the network's last image, normalised.
+        recurrences: write `NAME_recurrences.nii.gz`, probabilities of every pass `(x, y, slice, class, pass)`.
+        uncertainty: write `NAME_uncertainty.nii.gz`, entropy of the class probabilities, 0 to 1, `(x, y, slice)`.
+        flip: average with the mirrored scan, which takes twice as long; None does what the bundle says.
+        precision: of the convolutions, see `InferenceOptions`; None is what the bundle says.
+        fraction: share of lines of images that is kept, in (0, 1]; k-space files bring their own mask.
+        center_lines: central lines that are always kept if not all are.
+        seed: seed of the lines; those of an image depend on it and on the relative folder and name.
+
+    Raises:
+        ValueError: a share outside (0, 1], a negative number of lines.
+    """
+
+    probabilities: bool = False
+    reconstruction: bool = False
+    recurrences: bool = False
+    uncertainty: bool = False
+    flip: bool | None = None
+    precision: str | None = None
+    fraction: float = 1.0
+    center_lines: int = 16
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.fraction <= 1:
+            raise ValueError(f"fraction: expected a number in (0, 1], received {self.fraction}")
+        if self.center_lines < 0:
+            raise ValueError(f"center lines: expected 0 or more, received {self.center_lines}")

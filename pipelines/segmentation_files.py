@@ -1,0 +1,49 @@
+"""Write what was segmented: masks, and what is asked for beside them."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from kseg.pipelines.scan_input import Scan
+from kseg.pipelines.segment_settings import SegmentSettings
+from kseg.pipelines.segmentation import SegmentedVolume
+from kseg.pipelines.uncertainty import uncertainty
+from kseg.transforms.nifti import write_nifti
+
+
+def write_segmentation(
+    prefix: Path, scan: Scan, segmented: SegmentedVolume, settings: SegmentSettings
+) -> list[Path]:
+    """Write the results of a case: its mask, and what the settings ask for.
+
+    Args:
+        prefix: output folder, relative folder and name of the case; folders are made.
+        scan: what was segmented.
+        segmented: what became of it.
+        settings: see `SegmentSettings`.
+
+    Returns:
+        The files that were written; the mask comes last: where it is, the rest is.
+    """
+    files: list[Path] = []
+
+    def write(ending: str, array: npt.NDArray[Any], slope: float | None = None) -> None:
+        files.append(prefix.with_name(f"{prefix.name}_{ending}.nii.gz"))
+        write_nifti(files[-1], array, scan.affine, slope=slope)
+
+    prefix.parent.mkdir(parents=True, exist_ok=True)
+    probabilities = scan.to_grid(segmented.probabilities[-1])
+    if settings.probabilities:
+        write("prob", probabilities)
+    if settings.uncertainty:
+        write("uncertainty", uncertainty(torch.from_numpy(probabilities), axis=-1).numpy())
+    if settings.recurrences:
+        passes = [np.rint(255 * scan.to_grid(each)).astype(np.uint8) for each in segmented.probabilities]
+        write("recurrences", np.stack(passes, axis=-1), slope=1 / 255)
+    if settings.reconstruction:
+        write("recon", scan.to_grid(segmented.images[-1][:, None])[..., 0])
+    write("seg", probabilities.argmax(-1).astype(np.uint8))
+    return files

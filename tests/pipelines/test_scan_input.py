@@ -1,0 +1,78 @@
+from pathlib import Path
+
+import h5py
+import nibabel
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from kseg.pipelines.scan_input import open_scan
+from kseg.pipelines.segment_settings import SegmentSettings
+from kseg.transforms.errors import InputError
+from kseg.transforms.fourier import ifft2c
+from kseg.transforms.kspace_file import KSpaceVolume, write_kspace
+from kseg.transforms.nifti import write_nifti
+from kseg.transforms.sampling import gaussian_lines
+from kseg.transforms.seeds import item_generator
+
+AFFINE = np.diag([-1.0, -1.0, 3.0, 1.0])
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    """An image of 20 x 24 x 3 voxels."""
+    array = np.random.default_rng(0).uniform(0, 9, (20, 24, 3)).astype(np.float32)
+    write_nifti(tmp_path / "a.nii.gz", array, AFFINE)
+    return tmp_path / "a.nii.gz"
+
+
+def test_kspace_is_opened_as_it_is_and_its_grid_is_that_of_the_file(tmp_path: Path) -> None:
+    generator = torch.Generator().manual_seed(0)
+    mask = gaussian_lines(18, 9, 4, generator)
+    kspace = torch.randn(3, 1, 20, 18, dtype=torch.complex64, generator=generator) * mask
+    write_kspace(tmp_path / "a.h5", KSpaceVolume(kspace, mask, AFFINE, sigma=None, seed=None, subject="s"))
+    scan = open_scan(tmp_path / "a.h5", "a", SegmentSettings(fraction=0.1))
+    assert torch.equal(scan.kspace, kspace)
+    assert torch.equal(scan.mask, mask)
+    assert np.array_equal(scan.affine, AFFINE)
+    values = torch.arange(3 * 2 * 20 * 18.0).reshape(3, 2, 20, 18)
+    assert scan.to_grid(values)[5, 7, 2, 1] == values[2, 1, 7, 5]
+    assert scan.notes == []
+    with h5py.File(tmp_path / "a.h5", "a") as file:
+        del file["mask"]
+    inferred = open_scan(tmp_path / "a.h5", "a", SegmentSettings())
+    assert torch.equal(inferred.mask, mask)
+    assert inferred.notes == ["mask inferred from the empty samples"]
+
+
+def test_the_kspace_of_an_image_gives_the_image_back(image: Path) -> None:
+    scan = open_scan(image, "a", SegmentSettings())
+    assert scan.mask.all()
+    (note,) = scan.notes
+    assert "Hermitian" in note
+    magnitude = ifft2c(scan.kspace).abs()
+    back = scan.to_grid(magnitude)[..., 0]
+    assert np.corrcoef(back.ravel(), open_image(image).ravel())[0, 1] > 0.999
+
+
+def test_lines_of_an_image_follow_seed_and_case(image: Path) -> None:
+    def mask(case: str, seed: int) -> torch.Tensor:
+        settings = SegmentSettings(fraction=0.5, center_lines=4, seed=seed)
+        return open_scan(image, case, settings).mask
+
+    n_x = len(mask("a", 0))
+    expected = gaussian_lines(n_x, round(0.5 * n_x), 4, item_generator(3, "site/a"))
+    assert torch.equal(mask("site/a", 3), expected)
+    assert not torch.equal(mask("site/b", 3), expected)
+    assert not torch.equal(mask("site/a", 4), expected)
+
+
+def test_what_is_no_scan_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.h5").write_bytes(b"no HDF5")
+    with pytest.raises(InputError, match=r"a\.h5: read k-space: expected "):
+        open_scan(tmp_path / "a.h5", "a", SegmentSettings())
+
+
+def open_image(path: Path) -> NDArray[np.generic]:
+    return np.asanyarray(nibabel.load(path).dataobj)
