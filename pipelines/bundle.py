@@ -10,8 +10,8 @@ import torch
 from monai.bundle import ConfigParser
 from torch import nn
 
-import kseg.bundles
 from kseg.networks.warm_start import load_weights
+from kseg.pipelines.bundle_folder import find_bundle
 from kseg.transforms.errors import InputError, require_file
 
 _STAGE = "read bundle"
@@ -33,27 +33,6 @@ class LoadedBundle:
     version: str
     network: nn.Module
     weights_sha256: str
-
-
-def find_bundle(name_or_path: str) -> Path:
-    """Find a bundle.
-
-    Args:
-        name_or_path: name of a bundle that ships with kseg, or the path of a bundle's folder.
-
-    Raises:
-        InputError: neither.
-
-    Example:
-        >>> find_bundle("brain_kspace_segmentation").name
-        'brain_kspace_segmentation'
-    """
-    shipped = Path(kseg.bundles.__path__[0])
-    for candidate in (shipped / name_or_path, Path(name_or_path)):
-        if (candidate / "configs").is_dir():
-            return candidate
-    names = ", ".join(sorted(folder.parent.name for folder in shipped.glob("*/configs")))
-    raise InputError(name_or_path, _STAGE, f"one of {names} or the folder of a bundle", "neither")
 
 
 def load_bundle(name_or_path: str) -> LoadedBundle:

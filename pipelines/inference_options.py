@@ -3,7 +3,8 @@
 import math
 from dataclasses import dataclass, fields
 
-from kseg.pipelines.bundle import find_bundle, read_config
+from kseg.pipelines.bundle import read_config
+from kseg.pipelines.bundle_folder import find_bundle
 from kseg.transforms.errors import InputError
 
 _STAGE = "read bundle"

@@ -8,7 +8,7 @@ from typing import Any
 
 from kseg import __version__
 from kseg.pipelines.batch import BatchResult, find_files, run_batch
-from kseg.pipelines.bundle import find_bundle
+from kseg.pipelines.bundle_folder import find_bundle
 from kseg.pipelines.inference_options import read_inference_options
 from kseg.pipelines.metrics_table import MetricsRow
 from kseg.pipelines.segment import load_segmenter

@@ -10,7 +10,7 @@ from typing import Any
 
 from monai.bundle import ConfigParser
 
-from kseg.pipelines.bundle import find_bundle
+from kseg.pipelines.bundle_folder import find_bundle
 from kseg.pipelines.evaluate import evaluate
 from kseg.pipelines.metrics_table import ClassSummary, read_metrics, summarise
 from kseg.pipelines.segment import segment

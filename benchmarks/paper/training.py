@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from kseg.networks.warm_start import read_checkpoint
-from kseg.pipelines.bundle import find_bundle
+from kseg.pipelines.bundle_folder import find_bundle
 from kseg.transforms.atomic import atomic_path
 from kseg.transforms.errors import InputError
 from paper.plan import Training

@@ -8,7 +8,7 @@ from paper.experiment import Experiment
 from paper.grid import Cell, all_cells, figure5_cell, figure6_cells, load_grid, table_cells
 from paper.plan import share_epochs
 
-from kseg.pipelines.bundle import find_bundle
+from kseg.pipelines.bundle_folder import find_bundle
 
 GRID = load_grid()
 PAPER = [name for name, method in GRID.methods.items() if not method.beyond]

@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from kseg.pipelines.bundle import find_bundle, load_bundle
+from kseg.pipelines.bundle import load_bundle
+from kseg.pipelines.bundle_folder import find_bundle
 from kseg.pipelines.simulate import SimulationSettings, simulate_scan
 from kseg.transforms.channels import network_input
 from kseg.transforms.mni152 import mni152_head

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from kseg.pipelines.bundle import build_network, find_bundle
+from kseg.pipelines.bundle import build_network
+from kseg.pipelines.bundle_folder import find_bundle
 from kseg.transforms.grid import AcquisitionGrid
 from kseg.transforms.nifti import write_nifti
 

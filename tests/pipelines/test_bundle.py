@@ -9,7 +9,7 @@ from torch import nn
 
 from kseg.networks.segnetmri import SegNetMRI
 from kseg.networks.seranet import SERANet
-from kseg.pipelines.bundle import build_network, find_bundle, load_bundle
+from kseg.pipelines.bundle import build_network, load_bundle
 from kseg.transforms.errors import InputError
 
 SMALL = {
@@ -35,22 +35,6 @@ def bundle(tmp_path: Path, seeded: None) -> Path:
 
 def refused(path: Path, message: str):
     return pytest.raises(InputError, match="^" + re.escape(f"{path}: {message}"))
-
-
-def test_a_bundle_is_found_by_name_and_by_path(bundle: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    shipped = find_bundle("brain_kspace_segmentation")
-    assert (shipped / "configs/inference.json").is_file()
-    assert find_bundle(str(bundle)) == bundle
-    monkeypatch.chdir(tmp_path)
-    assert find_bundle("small_bundle") == Path("small_bundle")
-    (tmp_path / "brain_kspace_segmentation/configs").mkdir(parents=True)
-    assert find_bundle("brain_kspace_segmentation") == shipped
-
-
-def test_neither_a_name_nor_a_path_is_refused():
-    expected = "one of .*brain_kspace_segmentation.* or the folder of a bundle"
-    with pytest.raises(InputError, match=f"nothing: read bundle: expected {expected}, received neither"):
-        find_bundle("nothing")
 
 
 def test_a_loaded_bundle_has_its_weights_and_tells_which(bundle: Path, monkeypatch: pytest.MonkeyPatch):

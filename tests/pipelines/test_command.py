@@ -19,7 +19,7 @@ import torch
 from kseg import __version__
 from kseg.pipelines import command, segment, simulate, study
 from kseg.pipelines.batch import BatchResult
-from kseg.pipelines.bundle import find_bundle
+from kseg.pipelines.bundle_folder import find_bundle
 from kseg.pipelines.command import main
 from kseg.transforms import noise
 from kseg.transforms.dictionary_simulation import ScanProtocol

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import torch
 
-from kseg.pipelines.bundle import find_bundle
+from kseg.pipelines.bundle_folder import find_bundle
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals and terminals are those of POSIX")
 
