@@ -26,7 +26,7 @@ class SimulatedSlices(Dataset[dict[Hashable, Any]]):
 
     Args:
         data: one mapping per head, with the path of its label map under `label_map`.
-        transform: makes the network's input of `head`, `placed` (the grid on it), `slice` and `subject`.
+        transform: makes the network's input of `head`, `placed` (the grid on it), `slice`, `subject` and `epoch`.
         codes: code table of the label maps.
         seed: seed of the run.
         slices: slice indices on the acquisition grid that are used of every head.
@@ -76,7 +76,7 @@ class SimulatedSlices(Dataset[dict[Hashable, Any]]):
         subject, slice_index = self.subjects[which], self.slices[position]
         self.transform.set_random_state(seed=item_seed(self.seed, subject, slice_index, epoch) % 2**32)
         head = {"head": self.heads[which], "placed": self.grids[which]}
-        simulated = self.transform({**head, "slice": slice_index, "subject": subject})
+        simulated = self.transform({**head, "slice": slice_index, "subject": subject, "epoch": epoch})
         assert isinstance(simulated, dict)
         return simulated
 
@@ -89,7 +89,12 @@ class EpochSampler(Sampler[EpochItem]):
         seed: seed of the order.
         shuffle: a new order each epoch; otherwise the order of the data set, and every epoch is epoch 0.
         rank: this process.
-        world_size: number of processes; each gets the same number of items, rounded up by repeating the first.
+        world_size: number of processes.
+        repeat: every process gets the same number of items, rounded up by repeating the first; otherwise each item
+            belongs to one process.
+
+    Raises:
+        ValueError: nothing may be repeated and there are fewer items than processes: one would wait for ever.
 
     Attributes:
         epoch: the epoch that the next iteration belongs to, set before it starts.
@@ -97,19 +102,32 @@ class EpochSampler(Sampler[EpochItem]):
     """
 
     def __init__(
-        self, n_items: int, seed: int = 0, shuffle: bool = True, rank: int = 0, world_size: int = 1
+        self,
+        n_items: int,
+        seed: int = 0,
+        shuffle: bool = True,
+        rank: int = 0,
+        world_size: int = 1,
+        repeat: bool = True,
     ) -> None:
+        if n_items < world_size and not repeat:
+            raise ValueError(
+                f"epoch: expected at least one item for each of {world_size} processes, received {n_items}"
+            )
         self.n_items = n_items
         self.seed = seed
         self.shuffle = shuffle
         self.rank = rank
         self.world_size = world_size
+        self.repeat = repeat
         self.epoch = 0
         self.start = 0
 
     def __len__(self) -> int:
         """Items of one process."""
-        return -(-self.n_items // self.world_size)
+        if self.repeat:
+            return -(-self.n_items // self.world_size)
+        return len(range(self.rank, self.n_items, self.world_size))
 
     def __iter__(self) -> Iterator[EpochItem]:
         """Yield (epoch, index)."""
@@ -117,6 +135,7 @@ class EpochSampler(Sampler[EpochItem]):
         order = torch.arange(self.n_items)
         if self.shuffle:
             order = torch.randperm(self.n_items, generator=item_generator(self.seed, "order", epoch))
-        padded = order.repeat(self.world_size)[: len(self) * self.world_size]
-        for index in padded[self.rank :: self.world_size].tolist()[self.start :]:
+        # As often as there are processes: enough to round up for, even where items are fewer than processes.
+        repeated = order.repeat(self.world_size)[self.rank :: self.world_size]
+        for index in repeated[: len(self)].tolist()[self.start :]:
             yield epoch, index

@@ -122,3 +122,19 @@ def test_processes_share_an_epoch_evenly(n_items: int, world_size: int, shuffle:
     assert len(items) - len(set(items)) == len(shares[0]) * world_size - n_items
     if world_size * len(shares[0]) == n_items:
         assert sum(len(set(share)) for share in shares) == n_items
+
+
+@pytest.mark.parametrize(("n_items", "world_size"), [(12, 3), (10, 4), (4, 4), (7, 1)])
+def test_each_item_belongs_to_one_process_where_none_may_be_repeated(n_items: int, world_size: int):
+    samplers = [
+        EpochSampler(n_items, 1, shuffle=False, rank=rank, world_size=world_size, repeat=False)
+        for rank in range(world_size)
+    ]
+    shares = [drawn(sampler, 3) for sampler in samplers]
+    assert [len(share) for share in shares] == [len(sampler) for sampler in samplers]
+    assert sorted(item for share in shares for item in share) == [(0, index) for index in range(n_items)]
+
+
+def test_a_process_without_items_is_refused():
+    with pytest.raises(ValueError, match="at least one item for each of 3 processes, received 2"):
+        EpochSampler(2, world_size=3, repeat=False)
