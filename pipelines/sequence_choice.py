@@ -1,8 +1,6 @@
 """A pulse sequence chosen by name."""
 
-from kseg.transforms.sequences import GradientEcho, InversionRecovery, SpinEcho
-
-_SEQUENCES = {"spin_echo": SpinEcho, "gradient_echo": GradientEcho, "inversion_recovery": InversionRecovery}
+from kseg.transforms.sequences import SEQUENCES, GradientEcho, InversionRecovery, SpinEcho
 
 
 def make_sequence(
@@ -29,8 +27,8 @@ def make_sequence(
         >>> make_sequence("gradient_echo", te=0.004)
         GradientEcho(te=0.004, tr=0.25, flip_deg=70.0)
     """
-    if name not in _SEQUENCES:
-        raise ValueError(f"sequence: expected one of {', '.join(_SEQUENCES)}, received {name!r}")
+    if name not in SEQUENCES:
+        raise ValueError(f"sequence: expected one of {', '.join(SEQUENCES)}, received {name!r}")
     given = {"te": te, "tr": tr, "flip_deg": flip}
     chosen = {key: value for key, value in given.items() if value is not None}
     if name == "inversion_recovery":

@@ -221,6 +221,14 @@ class InversionRecovery:
         return _jittered(self, generator, relative)
 
 
+SEQUENCES: dict[str, type[SpinEcho] | type[GradientEcho] | type[InversionRecovery]] = {
+    "spin_echo": SpinEcho,
+    "gradient_echo": GradientEcho,
+    "inversion_recovery": InversionRecovery,
+}
+"""The sequences by the name that settings give them."""
+
+
 def _spin_echo(flip_deg: float, te: float, refocus_deg: float) -> list[Event]:
     excitation: list[Event] = [Pulse(flip_deg, 90.0), Encode(-1), Delay(te / 2)]
     return [*excitation, Crush(), Pulse(refocus_deg, 0.0), Crush(), Delay(te / 2), Read()]
