@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from kseg.networks.consistency import DataConsistency
-from kseg.networks.normalization import normalize_scan, restore_scale
+from kseg.networks.normalization import neighbour_images, normalize_scan, restore_scale
 from kseg.networks.regularizers import regularization_block
 
 
@@ -44,18 +44,21 @@ class KSpaceSegmenter(nn.Module):
     Args:
         n_coils: receive coils; more than one needs their sensitivities.
         reconstruction: makes the image of the first pass.
+        n_neighbours: slices on each side that the network sees besides its own.
     """
 
-    def __init__(self, n_coils: int, reconstruction: UnrolledReconstruction) -> None:
+    def __init__(self, n_coils: int, reconstruction: UnrolledReconstruction, n_neighbours: int = 0) -> None:
         super().__init__()
         self.n_coils = n_coils
         self.reconstruction = reconstruction
+        self.n_neighbours = n_neighbours
 
     def forward(self, x: Tensor, maps: Tensor | None = None) -> Tensor:
         """Segment k-space.
 
         Args:
-            x: real parts of the coils, imaginary parts, sampling mask: `(batch, 2 coil + 1, y, x)`, float32.
+            x: real parts of the coils, imaginary parts, sampling mask: `(batch, 2 coil + 1, y, x)`, float32; with
+                neighbours, real and imaginary parts of the coils of each behind them, see `slices_input`.
             maps: sensitivities, real then imaginary parts, `(batch, 2 coil, y, x)`, with sum |s|^2 = 1.
 
         Returns:
@@ -78,18 +81,34 @@ class KSpaceSegmenter(nn.Module):
     def reconstruct(self, x: Tensor, maps: Tensor | None = None) -> Tensor:
         """Image `(batch, 2, y, x)` of the first pass, in the unit and phase of the scan; arguments as `forward`."""
         self._check(x, maps)
-        kspace, mask, image, factor = normalize_scan(x, maps)
+        kspace, mask, image, factor = normalize_scan(self.own_scan(x), maps)
         return restore_scale(self.reconstruction(image, kspace, mask, maps), factor)
 
+    def own_scan(self, x: Tensor) -> Tensor:
+        """Channels of the slice that is segmented, `(batch, 2 coil + 1, y, x)`; the others are its neighbours'."""
+        return x[:, : 2 * self.n_coils + 1]
+
+    def _neighbours(self, x: Tensor, maps: Tensor | None, factor: Tensor) -> Tensor | None:
+        """Images of the neighbours `(batch, 4 neighbours, y, x)`, or None; arguments as `neighbour_images`."""
+        if self.n_neighbours == 0:
+            return None
+        return neighbour_images(x[:, 2 * self.n_coils + 1 :], self.n_coils, factor, maps)
+
     def _check(self, x: Tensor, maps: Tensor | None) -> None:
-        if x.ndim != 4 or x.shape[1] != 2 * self.n_coils + 1:
+        n_channels = 2 * self.n_coils + 1 + 4 * self.n_neighbours * self.n_coils
+        if x.ndim != 4 or x.shape[1] != n_channels:
+            others = f" and {self.n_neighbours} neighbours on each side" if self.n_neighbours else ""
             raise ValueError(
-                f"network: expected (batch, {2 * self.n_coils + 1}, y, x) for {self.n_coils} coils, "
+                f"network: expected (batch, {n_channels}, y, x) for {self.n_coils} coils{others}, "
                 f"received {list(x.shape)}"
             )
         if maps is None and self.n_coils > 1:
             raise ValueError(f"network: expected sensitivities of {self.n_coils} coils, received none")
-        if maps is not None and maps.shape != x[:, :-1].shape:
-            raise ValueError(
-                f"network: expected sensitivities {list(x[:, :-1].shape)}, received {list(maps.shape)}"
-            )
+        of_scan = [x.shape[0], 2 * self.n_coils, x.shape[2], x.shape[3]]
+        if maps is not None and list(maps.shape) != of_scan:
+            raise ValueError(f"network: expected sensitivities {of_scan}, received {list(maps.shape)}")
+
+
+def beside(features: Tensor, neighbours: Tensor | None) -> Tensor:
+    """Channels of the neighbours behind those of the slice, where it has any."""
+    return features if neighbours is None else torch.cat([features, neighbours], dim=1)

@@ -24,7 +24,7 @@ class EveryPass(nn.Module):
         """Logits `(batch, class, y, x)` of the first pass to the last.
 
         Args:
-            x: network input of one coil, `(batch, 3, y, x)`.
+            x: network input of one coil, `(batch, 3, y, x)`, or with more channels where the network has neighbours.
         """
         return self.network.unroll(x)[1]
 
@@ -63,4 +63,4 @@ class ReconstructionAndLogits(nn.Module):
             x: as `EveryPass.forward`.
         """
         images, logits = self.network.unroll(x)
-        return restore_scale(images[-1], normalize_scan(x)[3]), logits[-1]
+        return restore_scale(images[-1], normalize_scan(self.network.own_scan(x))[3]), logits[-1]

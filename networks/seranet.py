@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from kseg.networks.attention import class_attention
 from kseg.networks.consistency import DataConsistency
-from kseg.networks.kspace_segmenter import KSpaceSegmenter, UnrolledReconstruction
+from kseg.networks.kspace_segmenter import KSpaceSegmenter, UnrolledReconstruction, beside
 from kseg.networks.normalization import normalize_scan
 from kseg.networks.recurrent_unet import RecurrentUNet
 from kseg.networks.regularizers import regularization_block
@@ -19,19 +19,33 @@ class AttentionReconstruction(nn.Module):
         block: `cascade` or `autoencoder`.
         n_filters: width of the block.
         consistency_weight: None for hard data consistency, else the initial weight of the soft one.
+        n_neighbours: neighbouring slices on each side.
     """
 
-    def __init__(self, n_classes: int, block: str, n_filters: int, consistency_weight: float | None) -> None:
+    def __init__(
+        self,
+        n_classes: int,
+        block: str,
+        n_filters: int,
+        consistency_weight: float | None,
+        n_neighbours: int = 0,
+    ) -> None:
         super().__init__()
-        self.block = regularization_block(block, 2 * n_classes, n_filters)
+        self.block = regularization_block(block, 2 * n_classes + 4 * n_neighbours, n_filters)
         self.consistency = DataConsistency(consistency_weight)
 
     def forward(
-        self, image: Tensor, logits: Tensor, kspace: Tensor, mask: Tensor, maps: Tensor | None = None
+        self,
+        image: Tensor,
+        logits: Tensor,
+        kspace: Tensor,
+        mask: Tensor,
+        maps: Tensor | None = None,
+        neighbours: Tensor | None = None,
     ) -> Tensor:
         """Image `(batch, 2, y, x)` of the next recurrence, from the image and the logits of this one."""
-        attention = class_attention(image, torch.softmax(logits, dim=1))
-        next_image: Tensor = self.consistency(self.block(attention, image), kspace, mask, maps)
+        features = beside(class_attention(image, torch.softmax(logits, dim=1)), neighbours)
+        next_image: Tensor = self.consistency(self.block(features, image), kspace, mask, maps)
         return next_image
 
 
@@ -45,6 +59,9 @@ class SERANet(KSpaceSegmenter):
 
     The result depends neither on the scale nor on the global phase of the k-space: both are normalised inside.
 
+    Neighbouring slices, where there are any, help as images: segmenter and attention see those that their zero-filled
+    k-space gives, in the scale and phase of the slice itself. Data consistency is that of the slice alone.
+
     Args:
         n_blocks: reconstruction blocks.
         n_recurrences: passes of the attention; N in SERANet-N.
@@ -54,6 +71,7 @@ class SERANet(KSpaceSegmenter):
         n_filters: width of the reconstruction blocks.
         unet_channels: channels of each level of the segmenter, finest first.
         consistency_weight: None for hard data consistency (Eq. 2), else the initial weight of the soft one.
+        n_neighbours: neighbouring slices on each side.
 
     Raises:
         ValueError: counts below their minimum, or an unknown kind of block.
@@ -62,7 +80,7 @@ class SERANet(KSpaceSegmenter):
         Huang, Chen and Nadar, End-to-end segmentation with recurrent attention neural network.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (the configuration of a bundle is flat)
         self,
         n_blocks: int = 5,
         n_recurrences: int = 3,
@@ -72,18 +90,20 @@ class SERANet(KSpaceSegmenter):
         n_filters: int = 64,
         unet_channels: tuple[int, ...] | list[int] = (64, 128, 256, 512),
         consistency_weight: float | None = None,
+        n_neighbours: int = 0,
     ) -> None:
-        if n_blocks < 0 or n_recurrences < 0 or n_classes < 2 or n_coils < 1:
+        if n_blocks < 0 or n_recurrences < 0 or n_classes < 2 or n_coils < 1 or n_neighbours < 0:
             raise ValueError(
-                "SERANet: expected blocks >= 0, recurrences >= 0, classes >= 2, coils >= 1, "
-                f"received {n_blocks}, {n_recurrences}, {n_classes}, {n_coils}"
+                "SERANet: expected blocks >= 0, recurrences >= 0, classes >= 2, coils >= 1, neighbours >= 0, "
+                f"received {n_blocks}, {n_recurrences}, {n_classes}, {n_coils}, {n_neighbours}"
             )
-        super().__init__(n_coils, UnrolledReconstruction(n_blocks, block, n_filters, consistency_weight))
+        reconstruction = UnrolledReconstruction(n_blocks, block, n_filters, consistency_weight)
+        super().__init__(n_coils, reconstruction, n_neighbours)
         self.n_recurrences = n_recurrences
-        self.segmenter = RecurrentUNet(2, n_classes, tuple(unet_channels))
+        self.segmenter = RecurrentUNet(2 + 4 * n_neighbours, n_classes, tuple(unet_channels))
         # A Joint model has no attention to train; a state dictionary without it says so.
         self.attention = (
-            AttentionReconstruction(n_classes, block, n_filters, consistency_weight)
+            AttentionReconstruction(n_classes, block, n_filters, consistency_weight, n_neighbours)
             if n_recurrences
             else None
         )
@@ -96,14 +116,15 @@ class SERANet(KSpaceSegmenter):
             each recurrence.
         """
         self._check(x, maps)
-        kspace, mask, image = normalize_scan(x, maps)[:3]
+        kspace, mask, image, factor = normalize_scan(self.own_scan(x), maps)
+        neighbours = self._neighbours(x, maps, factor)
         image = self.reconstruction(image, kspace, mask, maps)
-        logits, state = self.segmenter(image)
+        logits, state = self.segmenter(beside(image, neighbours))
         images, all_logits = [image], [logits]
         if self.attention is not None:
             for _ in range(self.n_recurrences):
-                image = self.attention(image, logits, kspace, mask, maps)
-                logits, state = self.segmenter(image, state)
+                image = self.attention(image, logits, kspace, mask, maps, neighbours)
+                logits, state = self.segmenter(beside(image, neighbours), state)
                 images.append(image)
                 all_logits.append(logits)
         return images, all_logits

@@ -8,8 +8,8 @@ from torch import Tensor
 from kseg.networks.inference import for_inference, inference_dtype
 from kseg.networks.kspace_segmenter import KSpaceSegmenter
 from kseg.pipelines.inference_options import InferenceOptions
-from kseg.transforms.channels import network_input
 from kseg.transforms.mirror import mirror_x
+from kseg.transforms.neighbours import slices_input
 
 _PIXELS_AT_ONCE = 80_000
 """Two slices of the default scan: few enough for a processor's cache, where eight take 1.6 times as long."""
@@ -37,7 +37,7 @@ def segment_volume(
     *,
     all_passes: bool = False,
 ) -> SegmentedVolume:
-    """Segment a volume, a few slices at a time.
+    """Segment a volume, a few slices at a time, each with the neighbours that the network wants.
 
     Args:
         network: in evaluation mode.
@@ -62,12 +62,12 @@ def segment_volume(
     dtype = convolution_dtype(options, device)
     fast = for_inference(network, dtype)
     per_slice = mask if mask.ndim == 3 else mask.expand(n_slices, n_x)[:, None]
-    step = max(1, _PIXELS_AT_ONCE // (n_y * n_x))
+    batches = torch.arange(n_slices).split(max(1, _PIXELS_AT_ONCE // (n_y * n_x)))
     kept = slice(0 if all_passes else -1, None)
     images, probabilities = [], []
     with torch.inference_mode(), torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
-        for few, sampled in zip(kspace.split(step), per_slice.split(step), strict=True):
-            x = network_input(few, sampled).to(device)
+        for few in batches:
+            x = slices_input(kspace, per_slice, few.tolist(), network.n_neighbours).to(device)
             found = _passes(fast, x, kept, options.temperature)
             if options.flip:
                 mirrored = _passes(fast, mirror_x(x), kept, options.temperature)

@@ -64,3 +64,11 @@ def test_onnx_of_several_coils_is_eager(make_network: Make, scan: Scan, noise, m
     network = make_network(block="autoencoder", n_coils=8, n_blocks=1, n_recurrences=1)
     inputs = scan(noise(1, 1, 12, 10), maps), complex_to_channels(maps)
     assert_equal_results(export(network, tmp_path / "network.onnx", *inputs), network, *inputs)
+
+
+def test_with_neighbours_both_forms_are_eager(make_network: Make, scan: Scan, noise, tmp_path: Path):
+    network = make_network(n_neighbours=1, n_blocks=1, n_recurrences=1)
+    own, *others = (scan(noise(2, 1, 12, 10, seed=seed)) for seed in range(3))
+    x = torch.cat([own, *(other[:, :-1] for other in others)], dim=1)
+    torch.testing.assert_close(torch.jit.script(network)(x), network(x), rtol=1e-5, atol=1e-5)
+    assert_equal_results(export(network, tmp_path / "network.onnx", x), network, x)
