@@ -1,12 +1,16 @@
 """What every test may ask for, and the one thing that none may do: move a global random state."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -47,6 +51,62 @@ def project_files() -> list[Path]:
         for path in found
         if not any(part in generated or part.endswith(".egg-info") for part in path.relative_to(ROOT).parts)
     )
+
+
+@pytest.fixture(scope="session")
+def save_series() -> Callable[..., list[Path]]:
+    """Writes an MR series whose header is full of what must not get out; `change` edits slice by slice."""
+
+    def save(
+        folder: Path,
+        voxels: NDArray[Any],
+        affine: NDArray[np.float64],
+        *,
+        uid: str = "1.2.3.4",
+        names: Callable[[int], str] = "{:04d}.dcm".format,
+        change: Callable[[int, Dataset], None] = lambda index, dataset: None,
+    ) -> list[Path]:
+        folder.mkdir(parents=True, exist_ok=True)
+        paths = []
+        for index in range(voxels.shape[2]):
+            dataset = _mr_image(voxels[..., index], np.diag([-1, -1, 1, 1]) @ affine, index, uid)
+            change(index, dataset)
+            paths.append(folder / names(index))
+            dataset.save_as(paths[-1], enforce_file_format=True)
+        return paths
+
+    return save
+
+
+def _mr_image(pixels: NDArray[Any], lps: NDArray[np.float64], index: int, uid: str) -> Dataset:
+    dataset = Dataset()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.SOPClassUID, dataset.SOPInstanceUID = MRImageStorage, f"{uid}.{index + 1}"
+    dataset.StudyInstanceUID, dataset.SeriesInstanceUID, dataset.FrameOfReferenceUID = "1.2.3", uid, "1.2.9"
+    dataset.Modality, dataset.SeriesNumber, dataset.InstanceNumber = "MR", 3, index + 1
+    dataset.ImageType = ["ORIGINAL", "PRIMARY", "M", "ND"]
+    dataset.PatientName, dataset.PatientID = "SECRET^JANE", "SECRET-77"
+    dataset.PatientBirthDate, dataset.PatientSex = "19610203", "F"
+    dataset.ReferringPhysicianName, dataset.InstitutionName = "SECRET^DOC", "SECRET hospital"
+    dataset.StudyDate, dataset.StudyTime, dataset.AccessionNumber = "20240131", "120000", "SECRET-ACC"
+    dataset.StudyID, dataset.SeriesDate, dataset.SeriesTime = "SECRET-ST", "20240131", "121500"
+    dataset.ContentDate, dataset.ContentTime = "20240131", "123000"
+    dataset.StudyDescription = dataset.SeriesDescription = dataset.ProtocolName = "SECRET protocol"
+    dataset.Manufacturer, dataset.ScanningSequence, dataset.SequenceVariant = "maker", "SE", "NONE"
+    dataset.add_new(0x00290010, "LO", "SECRET CSA")
+    dataset.EchoTime, dataset.RepetitionTime = 80.0, 3000.0
+    columns, rows = pixels.shape
+    size = np.linalg.norm(lps[:3, :3], axis=0)
+    cosines = (lps[:3, :2] / size[:2]).T.ravel()
+    dataset.ImageOrientationPatient = [f"{cosine:.10f}"[:16] for cosine in cosines]
+    dataset.ImagePositionPatient = [f"{each:.9f}"[:16] for each in (lps @ (0, 0, index, 1))[:3]]
+    dataset.PixelSpacing, dataset.SliceThickness = [float(size[1]), float(size[0])], float(size[2])
+    dataset.Rows, dataset.Columns, dataset.SamplesPerPixel = rows, columns, 1
+    dataset.PhotometricInterpretation, dataset.PixelRepresentation = "MONOCHROME2", 1
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, 16, 15
+    dataset.PixelData = np.ascontiguousarray(pixels.T.astype(np.int16)).tobytes()
+    return dataset
 
 
 def global_states() -> dict[str, object]:
