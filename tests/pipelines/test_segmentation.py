@@ -68,6 +68,54 @@ def test_every_slice_gets_its_own_mask(shape: tuple[int, ...], network: SERANet,
             torch.testing.assert_close(result.images[number, index], magnitude)
 
 
+def with_neighbours(n_neighbours: int) -> SERANet:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        sizes = {"n_blocks": 1, "n_recurrences": 1, "n_filters": 4, "unet_channels": (4, 8)}
+        return SERANet(**sizes, n_neighbours=n_neighbours).eval()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("n_neighbours", [1, 2])
+@pytest.mark.parametrize("slices_at_once", [1, 2, N_SLICES])
+def test_every_slice_comes_with_its_neighbours(
+    n_neighbours: int, slices_at_once: int, kspace: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(segmentation, "_PIXELS_AT_ONCE", slices_at_once * N_Y * N_X)
+    network = with_neighbours(n_neighbours)
+    mask = torch.rand((N_SLICES, N_X), generator=torch.Generator().manual_seed(2)) < 0.6
+    result = segment_volume(network, kspace, mask)
+    each = [network_input(kspace[index : index + 1], mask[index]) for index in range(N_SLICES)]
+    # The last slice of either end stands for those beyond it.
+    padded = [*[each[0]] * n_neighbours, *each, *[each[-1]] * n_neighbours]
+    for index in range(N_SLICES):
+        around = padded[index : index + 2 * n_neighbours + 1]
+        others = [*around[:n_neighbours], *around[n_neighbours + 1 :]]
+        with torch.inference_mode():
+            logits = network(torch.cat([each[index], *(other[:, :-1] for other in others)], dim=1))
+        torch.testing.assert_close(result.probabilities[0, index], logits[0].softmax(0))
+    # The wrong twin: the slices in another order have other neighbours.
+    order = torch.tensor([0, 2, 1, 3, 4])
+    other = segment_volume(network, kspace[order], mask[order])
+    assert not torch.allclose(other.probabilities[0, 2], result.probabilities[0, 1], atol=1e-3)
+
+
+def test_a_volume_of_one_slice_is_its_own_neighbour(kspace: Tensor) -> None:
+    mask = torch.ones(N_X, dtype=torch.bool)
+    network, alone = with_neighbours(1), kspace[:1]
+    thrice = segment_volume(network, alone.repeat(3, 1, 1, 1), mask).probabilities[0, 1]
+    torch.testing.assert_close(segment_volume(network, alone, mask).probabilities[0, 0], thrice)
+
+
+def test_neighbours_are_mirrored_with_the_slice(kspace: Tensor) -> None:
+    network, mask = with_neighbours(1), torch.rand(N_X, generator=torch.Generator().manual_seed(2)) < 0.6
+    mirrored_kspace, mirrored_mask = (reversed_about_the_centre(each) for each in (kspace, mask))
+    received = segment_volume(network, kspace, mask, InferenceOptions(flip=True)).probabilities
+    plain = segment_volume(network, kspace, mask).probabilities
+    other = segment_volume(network, mirrored_kspace, mirrored_mask).probabilities
+    expected = (plain + reversed_about_the_centre(other)) / 2
+    torch.testing.assert_close(received, expected, rtol=0, atol=1e-6)
+
+
 def test_the_same_volume_gives_the_same_bits(network: SERANet, kspace: Tensor) -> None:
     mask = torch.ones(N_X, dtype=torch.bool)
     one, other = (segment_volume(network, kspace, mask) for _ in range(2))

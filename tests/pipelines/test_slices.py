@@ -9,7 +9,8 @@ from monai.transforms import Compose, SelectItemsd
 from torch.utils.data import DataLoader
 
 from kseg.pipelines.slices import EpochSampler, SimulatedSlices
-from kseg.transforms.rand_scan import RandHeadSliced, RandScanSliced
+from kseg.transforms.rand_scan import RandHeadSliced, RandLineCount, RandScanSliced
+from kseg.transforms.rand_sequence import RandSequence
 
 Item = dict[Hashable, Any]
 
@@ -59,6 +60,36 @@ def test_an_item_is_the_same_in_any_worker(n_workers: int, slices: SimulatedSlic
         {key: value[index] for key, value in batch.items()} for batch in batches for index in range(2)
     ]
     assert all(same(a, b) for a, b in zip(received, expected, strict=True))
+
+
+@pytest.mark.parametrize("n_workers", [0, 2])
+def test_the_curriculum_follows_the_epoch_in_every_worker(
+    n_workers: int, small_heads: list[Path], seeded: None
+):
+    lines = RandLineCount(0.3, other_probability=0.0, patience=2)
+    simulate = Compose([RandHeadSliced(0.0), RandScanSliced(lines=lines), SelectItemsd(["image"])])
+    falling = SimulatedSlices([{"label_map": str(small_heads[0])}], simulate, slices=(20, 30, 40))
+    sampler = EpochSampler(len(falling), seed=3)
+    batches = DataLoader(falling, 1, sampler=sampler, num_workers=n_workers, persistent_workers=n_workers > 0)
+
+    def n_lines(epoch: int, start: int = 0) -> list[int]:
+        sampler.epoch, sampler.start = epoch, start
+        return [int(batch["image"][0, 2, 0].sum()) for batch in batches]
+
+    # 180 lines times 0.99, 0.99 (0.3 / 0.99)^(1 / 2) and 0.3; in any order, and where an epoch is taken up again.
+    assert n_lines(2) == [54, 54, 54]
+    assert n_lines(0) == [178, 178, 178]
+    assert n_lines(1, start=1) == [98, 98]
+    assert n_lines(7) == [54, 54, 54]
+
+
+def test_contrasts_depend_on_the_item_alone(small_heads: list[Path]):
+    scans = [RandSequence("spin_echo", (0.01, 0.1), (1.0, 5.0)), RandSequence("gradient_echo", (0.003, 0.01))]
+    simulate = Compose([RandHeadSliced(0.0), RandScanSliced(scans=scans), SelectItemsd(["image", "label"])])
+    mixed = SimulatedSlices([{"label_map": str(small_heads[0])}], simulate, slices=(20, 30))
+    there = {item: mixed[item] for item in ((0, 0), (0, 1), (1, 0))}
+    assert all(same(mixed[item], there[item]) for item in reversed(there))
+    assert not torch.equal(there[0, 0]["image"], there[1, 0]["image"])
 
 
 def test_another_epoch_another_seed_or_another_name_is_another_item(

@@ -13,6 +13,7 @@ from kseg.transforms.grid import AcquisitionGrid, place_grid
 from kseg.transforms.head import CrispHead
 from kseg.transforms.phantom import class_fractions, make_phantom
 from kseg.transforms.rand_scan import RandHeadSliced, RandLineCount, RandScanSliced
+from kseg.transforms.rand_sequence import RandSequence
 from kseg.transforms.sampling import line_count
 from kseg.transforms.scan import scan_kspace
 from kseg.transforms.sequences import SpinEcho
@@ -209,3 +210,120 @@ def test_a_scan_depends_on_its_random_state_alone():
     scanned(disc(), 2)
     assert torch.equal(scanned(disc(), 1), first)
     assert not torch.equal(scanned(disc(), 2)[:2], first[:2])
+
+
+def test_lines_fall_with_the_epochs_and_nothing_else_changes():
+    lines = RandLineCount(0.3, other_probability=0.0, patience=4)
+    transform = RandScanSliced(**{**FIXED, "lines": lines})  # type: ignore[arg-type]
+
+    def in_epoch(epoch: int) -> dict[Hashable, Any]:
+        transform.set_random_state(3)
+        return transform({"fractions": disc(), "tissues": TISSUES, "epoch": epoch})
+
+    items = [in_epoch(epoch) for epoch in range(6)]
+    # 180 lines times 0.99 (0.3 / 0.99)^(epoch / 4).
+    assert [int(item["image"][2, 0].sum()) for item in items] == [178, 132, 98, 73, 54, 54]
+    assert all(torch.equal(item["reference"], items[0]["reference"]) for item in items)
+    usual = RandScanSliced(**{**FIXED, "lines": RandLineCount(0.3, other_probability=0.0)})  # type: ignore[arg-type]
+    usual.set_random_state(3)
+    assert torch.equal(usual({"fractions": disc(), "tissues": TISSUES})["image"], items[4]["image"])
+    with pytest.raises(KeyError, match="epoch"):
+        transform({"fractions": disc(), "tissues": TISSUES})
+
+
+SCANS = (
+    RandSequence("spin_echo", te=(0.06, 0.12), tr=(2.5, 6.0)),
+    RandSequence("gradient_echo", te=(0.003, 0.01), tr=(0.15, 0.4)),
+    RandSequence("inversion_recovery", te=(0.008, 0.02), tr=(3.0, 6.0), ti=(0.5, 1.0)),
+)
+
+
+def test_each_item_draws_one_of_the_scans_by_its_random_state(monkeypatch: pytest.MonkeyPatch):
+    seen: list[Any] = []
+
+    def record(fractions, tissues, sequence, **arguments):
+        seen.append(sequence)
+        return scan_kspace(fractions, tissues, sequence, **arguments)
+
+    monkeypatch.setattr(rand_scan, "scan_kspace", record)
+    images = [scanned(disc(), seed, scans=SCANS) for seed in range(30)]
+    first, kinds = list(seen), [type(sequence).__name__ for sequence in seen]
+    assert all(5 <= kinds.count(kind) <= 16 for kind in ("SpinEcho", "GradientEcho", "InversionRecovery"))
+    for sequence in first:
+        (scan,) = (each for each in SCANS if isinstance(sequence, type(each.draw(torch.Generator()))))
+        for name, values in (("te", scan.te), ("tr", scan.tr), ("ti", scan.ti)):
+            assert values is None or values[0] <= getattr(sequence, name) <= values[1]
+    assert len({sequence.te for sequence in first}) == len(first)
+    seen.clear()
+    backwards = [scanned(disc(), seed, scans=SCANS) for seed in reversed(range(30))]
+    assert list(reversed(seen)) == first
+    assert all(torch.equal(one, other) for one, other in zip(images, reversed(backwards), strict=True))
+    # The wrong twin: without scans all are spin echoes around one echo time.
+    seen.clear()
+    scanned(disc(), 0)
+    assert seen == [SpinEcho()]
+
+
+@pytest.mark.parametrize(
+    ("scan", "brightest"),
+    [
+        (RandSequence("spin_echo", te=(0.08, 0.08), tr=(3.0, 3.0)), "csf"),
+        (RandSequence("gradient_echo", te=(0.005, 0.005), tr=(0.25, 0.25)), "wm"),
+        (RandSequence("inversion_recovery", te=(0.01, 0.01), tr=(6.0, 6.0), ti=(1.5, 1.5)), "wm"),
+    ],
+)
+def test_the_noise_is_that_share_of_the_brightest_tissue(scan: RandSequence, brightest: str):
+    air = torch.zeros(4, 216, N_X)
+    air[0] = 1
+    noise = scanned(air, noise=(0.1, 0.1), lines=ALL_LINES, scans=[scan])[:2]
+    table, sequence = load_tissue_table("1.5T"), scan.draw(torch.Generator())
+    signals = {name: abs(sequence.signal([table[name]]).item()) for name in ("csf", "gm", "wm")}
+    assert max(signals, key=lambda name: signals[name]) == brightest
+    assert noise.std().item() == pytest.approx(0.1 * signals[brightest], rel=0.03)
+
+
+@pytest.mark.parametrize(("slice_index", "offsets"), [(0, [0, 1]), (2, [-1, 1]), (4, [-1, 0])])
+def test_neighbours_are_slices_of_the_same_deformed_head(slice_index: int, offsets: list[int]):
+    moved = {"velocity_sd_mm": 2.5, "rotation_deg": 10.0, "flip_probability": 0.5}
+    alone, item = sliced(moved, slice_index), sliced({**moved, "n_neighbours": 1}, slice_index)
+    assert torch.equal(item["fractions"], alone["fractions"])
+    assert torch.equal(item["label"], alone["label"])
+    assert alone["neighbours"] == []
+    assert [offset for offset, _ in item["neighbours"]] == offsets
+    for offset, fractions in item["neighbours"]:
+        expected = sliced(moved, slice_index + offset)["fractions"]
+        torch.testing.assert_close(fractions, expected, rtol=0, atol=1e-6)
+        # The wrong twin: another deformation for each slice.
+        assert not torch.equal(fractions, sliced(moved, slice_index + offset, seed=1)["fractions"])
+
+
+def test_neighbours_are_scanned_like_the_slice_with_noise_of_their_own():
+    other = disc().roll(3, -1)
+    item = {"fractions": disc(), "tissues": TISSUES, "neighbours": [(-1, other), (1, disc())]}
+
+    def scan(level: float, **changes: Any) -> Tensor:
+        transform = RandScanSliced(**{**FIXED, "noise": (level, level), "tissue_jitter": 0.1})  # type: ignore[arg-type]
+        transform.set_random_state(3)
+        image: Tensor = transform({**item, **changes})["image"]
+        return image
+
+    noisy, clean, alone = scan(0.1), scan(0.0), scan(0.1, neighbours=[])
+    assert noisy.shape == (7, N_Y, N_X)
+    assert torch.equal(noisy[:3], alone)
+    mask = clean[2].bool()
+    # The same tissues, phase and lines: a neighbour of the same fractions has the same k-space but for its noise.
+    torch.testing.assert_close(clean[5:7], clean[:2])
+    assert not clean[3:, ~mask].any()
+    assert not torch.allclose(clean[3:5], clean[:2], atol=1e-3)
+    own, further = (noisy - clean)[:2, mask], (noisy - clean)[5:7, mask]
+    assert further.std().item() == pytest.approx(own.std().item(), rel=0.05)
+    assert abs(torch.corrcoef(torch.stack([own.flatten(), further.flatten()]))[0, 1].item()) < 0.05
+
+
+def test_a_slice_that_stands_for_its_neighbour_is_the_same_measurement():
+    transform = RandScanSliced(noise=(0.1, 0.1))
+    transform.set_random_state(0)
+    item = {"fractions": disc(), "tissues": TISSUES, "neighbours": [(0, disc()), (1, disc())]}
+    image = transform(item)["image"]
+    assert torch.equal(image[3:5], image[:2])
+    assert not torch.equal(image[5:7], image[:2])
