@@ -1,16 +1,22 @@
 """The compared methods, each trained by its configuration as a user starts it."""
 
 import csv
+import json
 from collections.abc import Callable
 from pathlib import Path
 
+import nibabel
+import numpy as np
 import pytest
 import torch
 from monai.bundle import ConfigParser
 from torch import Tensor
 
+from kseg.pipelines.segment import segment
+from kseg.pipelines.segment_settings import SegmentSettings
 from kseg.transforms.channels import channels_to_complex, complex_to_channels
 from kseg.transforms.fourier import ifft2c
+from kseg.transforms.tissues import load_tissue_table
 
 SIZES = "{'n_filters': 4, 'unet_channels': [4, 8]}"
 SLICES = ("--slices", "[20,26]", "--validation_slices", "[23,28]", "--validation_heads", "1")
@@ -26,6 +32,8 @@ RUN = (
     "--device",
     "cpu",
 )
+
+BRAIN = ("csf", "gm", "wm")
 
 Train = Callable[..., dict[str, Tensor]]
 
@@ -109,14 +117,14 @@ def test_segnetmri_is_trained_in_three_stages(train: Train, tmp_path: Path, bloc
 
 
 def items(
-    bundle: Path, heads: Path, method: str, **options: object
+    bundle: Path, heads: Path, method: str, item: tuple[int, int] = (0, 26), **options: object
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """First item of training and validation as a method's configuration makes it."""
+    """An item of training and one of validation as a method's configuration makes it."""
     parser = ConfigParser()
     parser.read_config([bundle / "configs" / name for name in ("train.json", f"methods/{method}.json")])
     parser.update({"bundle_root": str(bundle), "dataset_dir": str(heads), "validation_heads": 1, **options})
     training, validation = (parser.get_parsed_content(f"{name}#dataset") for name in ("train", "validate"))
-    return training[0, 26], validation[0, 6]
+    return training[item], validation[0, 6]
 
 
 @pytest.mark.usefixtures("own_search_path")
@@ -145,3 +153,75 @@ def test_without_augmentation_two_epochs_differ_by_their_scan_alone(bundle: Path
     still = parser.get_parsed_content("train#dataset")
     assert torch.equal(still[0, 30]["label"], still[1, 30]["label"])
     assert not torch.equal(still[0, 30]["image"], still[1, 30]["image"])
+
+
+def test_a_curriculum_that_was_interrupted_ends_where_it_would_have(train: Train, tmp_path: Path) -> None:
+    options = ("--n_recurrences", "0", "--slices", "[26]", "--curriculum_epochs", "2")
+    whole = train("curriculum", *options, "--epochs", "2", folder="whole")
+    train("curriculum", *options, "--epochs", "1", folder="parts")
+    parts = train("curriculum", *options, "--epochs", "2", folder="parts")
+    last, other = (torch.load(tmp_path / name / "resume.pt")["network"] for name in ("whole", "parts"))
+    assert all(torch.equal(last[name], other[name]) for name in last)
+    assert whole.keys() == parts.keys() == last.keys()
+    # The wrong twin: without a curriculum the same training sees fewer lines.
+    train("joint", *options[2:4], "--epochs", "2", folder="plain")
+    plain = torch.load(tmp_path / "plain" / "resume.pt")["network"]
+    assert not all(torch.equal(plain[name], last[name]) for name in last)
+
+
+@pytest.mark.usefixtures("own_search_path")
+def test_the_curriculum_lasts_for_half_of_the_training_and_leaves_validation_alone(
+    bundle: Path, heads: Path
+) -> None:
+    for epoch, n_lines in ((0, 178), (1, 98), (2, 54), (3, 54)):
+        training, validation = items(
+            bundle, heads, "curriculum", item=(epoch, 26), epochs=4, other_probability=0.0
+        )
+        assert (training["image"][2, 0].sum(), validation["image"][2, 0].sum()) == (n_lines, 54)
+
+
+@pytest.mark.usefixtures("own_search_path")
+def test_contrasts_are_those_of_t2_pd_and_t1_weighted_scans(bundle: Path, heads: Path) -> None:
+    parser = ConfigParser()
+    parser.read_config([bundle / "configs" / name for name in ("train.json", "methods/contrasts.json")])
+    where = {"bundle_root": str(bundle), "dataset_dir": str(heads), "validation_heads": 1}
+    parser.update(where)
+    table = load_tissue_table("1.5T")
+    t2w, pdw, t1w, inverted = (
+        [
+            scan.draw(torch.Generator().manual_seed(seed)).signal([table[name] for name in BRAIN]).tolist()
+            for seed in range(50)
+        ]
+        for scan in parser.get_parsed_content("scans")
+    )
+    assert all(csf > gm > wm for csf, gm, wm in t2w)
+    assert all(gm > wm and gm > csf / 1.5 for csf, gm, wm in pdw)
+    assert all(wm > gm > csf > 0 for csf, gm, wm in t1w)
+    assert all(wm > gm > csf < 0 for csf, gm, wm in inverted)
+    datasets = [parser.get_parsed_content(f"{name}#dataset") for name in ("train", "validate")]
+    transforms = [each.transform.transforms[1] for each in datasets]
+    assert [len(each.scans) for each in transforms] == [4, 4]
+
+
+def test_one_network_trains_on_several_contrasts(train: Train) -> None:
+    assert parts_of(train("seranet+contrasts", "--n_recurrences", "1")) == {
+        "reconstruction",
+        "segmenter",
+        "attention",
+    }
+
+
+def test_a_network_with_neighbours_trains_and_segments_volumes(
+    train: Train, bundle: Path, save_kspace, tmp_path: Path
+) -> None:
+    weights = train("seranet+neighbours", "--n_recurrences", "1", "--slices", "[0,26]")
+    assert weights["segmenter.encoder.levels.0.0.weight"].shape[1] == 2 + 4
+    assert weights["attention.block.correction.0.weight"].shape[1] == 2 * 4 + 4
+    config = bundle / "configs" / "inference.json"
+    content = json.loads(config.read_text())
+    content["network_def"]["n_neighbours"] = 1
+    config.write_text(json.dumps(content))
+    torch.save(weights, bundle / "models" / "model.pt")
+    volume = save_kspace("a.h5", n_slices=3)
+    assert segment(volume.parent, tmp_path / "out", str(bundle), SegmentSettings()).exit_code == 0
+    assert np.asarray(nibabel.load(tmp_path / "out" / "a_seg.nii.gz").dataobj).shape == (24, 20, 3)
