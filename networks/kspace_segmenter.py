@@ -41,15 +41,16 @@ class UnrolledReconstruction(nn.Module):
 class KSpaceSegmenter(nn.Module):
     """Network that reconstructs images from k-space and segments them in one or several passes.
 
+    Its weights see images alone, so that one network takes the scan of any number of coils: the channels of a call
+    say how many there are. More than one needs their sensitivities, and data consistency is that of each coil.
+
     Args:
-        n_coils: receive coils; more than one needs their sensitivities.
         reconstruction: makes the image of the first pass.
         n_neighbours: slices on each side that the network sees besides its own.
     """
 
-    def __init__(self, n_coils: int, reconstruction: UnrolledReconstruction, n_neighbours: int = 0) -> None:
+    def __init__(self, reconstruction: UnrolledReconstruction, n_neighbours: int = 0) -> None:
         super().__init__()
-        self.n_coils = n_coils
         self.reconstruction = reconstruction
         self.n_neighbours = n_neighbours
 
@@ -65,7 +66,7 @@ class KSpaceSegmenter(nn.Module):
             Logits of the last pass, `(batch, class, y, x)`.
 
         Raises:
-            ValueError: channels that do not fit the number of coils, or missing sensitivities.
+            ValueError: channels that are those of no number of coils, sensitivities that are missing or of others.
         """
         return self.unroll(x, maps)[1][-1]
 
@@ -86,25 +87,30 @@ class KSpaceSegmenter(nn.Module):
 
     def own_scan(self, x: Tensor) -> Tensor:
         """Channels of the slice that is segmented, `(batch, 2 coil + 1, y, x)`; the others are its neighbours'."""
-        return x[:, : 2 * self.n_coils + 1]
+        return x[:, : 2 * self._coils(x) + 1]
 
     def _neighbours(self, x: Tensor, maps: Tensor | None, factor: Tensor) -> Tensor | None:
         """Images of the neighbours `(batch, 4 neighbours, y, x)`, or None; arguments as `neighbour_images`."""
         if self.n_neighbours == 0:
             return None
-        return neighbour_images(x[:, 2 * self.n_coils + 1 :], self.n_coils, factor, maps)
+        n_coils = self._coils(x)
+        return neighbour_images(x[:, 2 * n_coils + 1 :], n_coils, factor, maps)
+
+    def _coils(self, x: Tensor) -> int:
+        """Receive coils of a scan; arguments as `forward`."""
+        return (x.shape[1] - 1) // (2 + 4 * self.n_neighbours)
 
     def _check(self, x: Tensor, maps: Tensor | None) -> None:
-        n_channels = 2 * self.n_coils + 1 + 4 * self.n_neighbours * self.n_coils
-        if x.ndim != 4 or x.shape[1] != n_channels:
-            others = f" and {self.n_neighbours} neighbours on each side" if self.n_neighbours else ""
+        of_coil = 2 + 4 * self.n_neighbours
+        if x.ndim != 4 or x.shape[1] <= of_coil or (x.shape[1] - 1) % of_coil != 0:
+            others = f" with {self.n_neighbours} neighbours on each side" if self.n_neighbours else ""
             raise ValueError(
-                f"network: expected (batch, {n_channels}, y, x) for {self.n_coils} coils{others}, "
-                f"received {list(x.shape)}"
+                f"network: expected (batch, {of_coil} coil + 1, y, x){others}, received {list(x.shape)}"
             )
-        if maps is None and self.n_coils > 1:
-            raise ValueError(f"network: expected sensitivities of {self.n_coils} coils, received none")
-        of_scan = [x.shape[0], 2 * self.n_coils, x.shape[2], x.shape[3]]
+        n_coils = self._coils(x)
+        if maps is None and n_coils > 1:
+            raise ValueError(f"network: expected sensitivities of {n_coils} coils, received none")
+        of_scan = [x.shape[0], 2 * n_coils, x.shape[2], x.shape[3]]
         if maps is not None and list(maps.shape) != of_scan:
             raise ValueError(f"network: expected sensitivities {of_scan}, received {list(maps.shape)}")
 

@@ -45,7 +45,6 @@ class SegNetMRI(KSpaceSegmenter):
         block: `autoencoder` (type B), whose encoder is shared as the paper describes it, or `cascade` (type A),
             whose convolutions are.
         n_classes: classes, background included.
-        n_coils: receive coils; more than one needs their sensitivities.
         n_filters: width of the reconstruction blocks and of the decoders.
         consistency_weight: None for hard data consistency, else the initial weight of the soft one.
 
@@ -61,16 +60,14 @@ class SegNetMRI(KSpaceSegmenter):
         n_blocks: int = 5,
         block: str = "autoencoder",
         n_classes: int = 4,
-        n_coils: int = 1,
         n_filters: int = 64,
         consistency_weight: float | None = None,
     ) -> None:
-        if n_blocks < 1 or n_classes < 2 or n_coils < 1:
+        if n_blocks < 1 or n_classes < 2:
             raise ValueError(
-                f"SegNetMRI: expected blocks >= 1, classes >= 2, coils >= 1, "
-                f"received {n_blocks}, {n_classes}, {n_coils}"
+                f"SegNetMRI: expected blocks >= 1, classes >= 2, received {n_blocks}, {n_classes}"
             )
-        super().__init__(n_coils, UnrolledReconstruction(n_blocks, block, n_filters, consistency_weight))
+        super().__init__(UnrolledReconstruction(n_blocks, block, n_filters, consistency_weight))
         self.decoders = nn.ModuleList(_decoder(block, n_filters, n_classes) for _ in range(n_blocks))
         self.merge = nn.Conv2d(n_blocks * n_classes, n_classes, 1)
         _start_as_mean(self.merge)

@@ -67,7 +67,6 @@ class SERANet(KSpaceSegmenter):
         n_recurrences: passes of the attention; N in SERANet-N.
         block: `cascade` (type A) or `autoencoder` (type B).
         n_classes: classes, background included.
-        n_coils: receive coils; more than one needs their sensitivities.
         n_filters: width of the reconstruction blocks.
         unet_channels: channels of each level of the segmenter, finest first.
         consistency_weight: None for hard data consistency (Eq. 2), else the initial weight of the soft one.
@@ -80,25 +79,24 @@ class SERANet(KSpaceSegmenter):
         Huang, Chen and Nadar, End-to-end segmentation with recurrent attention neural network.
     """
 
-    def __init__(  # noqa: PLR0913 (the configuration of a bundle is flat)
+    def __init__(
         self,
         n_blocks: int = 5,
         n_recurrences: int = 3,
         block: str = "cascade",
         n_classes: int = 4,
-        n_coils: int = 1,
         n_filters: int = 64,
         unet_channels: tuple[int, ...] | list[int] = (64, 128, 256, 512),
         consistency_weight: float | None = None,
         n_neighbours: int = 0,
     ) -> None:
-        if n_blocks < 0 or n_recurrences < 0 or n_classes < 2 or n_coils < 1 or n_neighbours < 0:
+        if n_blocks < 0 or n_recurrences < 0 or n_classes < 2 or n_neighbours < 0:
             raise ValueError(
-                "SERANet: expected blocks >= 0, recurrences >= 0, classes >= 2, coils >= 1, neighbours >= 0, "
-                f"received {n_blocks}, {n_recurrences}, {n_classes}, {n_coils}, {n_neighbours}"
+                "SERANet: expected blocks >= 0, recurrences >= 0, classes >= 2, neighbours >= 0, "
+                f"received {n_blocks}, {n_recurrences}, {n_classes}, {n_neighbours}"
             )
         reconstruction = UnrolledReconstruction(n_blocks, block, n_filters, consistency_weight)
-        super().__init__(n_coils, reconstruction, n_neighbours)
+        super().__init__(reconstruction, n_neighbours)
         self.n_recurrences = n_recurrences
         self.segmenter = RecurrentUNet(2 + 4 * n_neighbours, n_classes, tuple(unet_channels))
         # A Joint model has no attention to train; a state dictionary without it says so.

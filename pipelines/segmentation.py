@@ -8,6 +8,8 @@ from torch import Tensor
 from kseg.networks.inference import for_inference, inference_dtype
 from kseg.networks.kspace_segmenter import KSpaceSegmenter
 from kseg.pipelines.inference_options import InferenceOptions
+from kseg.transforms.channels import complex_to_channels
+from kseg.transforms.coil_preparation import prepare_coils
 from kseg.transforms.mirror import mirror_x
 from kseg.transforms.neighbours import slices_input
 
@@ -23,10 +25,12 @@ class SegmentedVolume:
     Attributes:
         images: magnitude of the image of each pass, normalised, `(pass, slice, y, x)`.
         probabilities: class probabilities of each pass, `(pass, slice, class, y, x)`.
+        notes: what was done to the receive coils.
     """
 
     images: Tensor
     probabilities: Tensor
+    notes: tuple[str, ...] = ()
 
 
 def segment_volume(
@@ -35,25 +39,28 @@ def segment_volume(
     mask: Tensor,
     options: InferenceOptions | None = None,
     *,
+    maps: Tensor | None = None,
     all_passes: bool = False,
 ) -> SegmentedVolume:
     """Segment a volume, a few slices at a time, each with the neighbours that the network wants.
+
+    A scan of several coils is reconstructed with their sensitivities, by the same weights as one of a single coil.
 
     Args:
         network: in evaluation mode.
         kspace: `(slice, coil, y, x)`, complex64.
         mask: bool, `(x,)`, `(slice, x)` or `(slice, y, x)`, True where sampled.
         options: how the network is used; the defaults of `InferenceOptions` if not given.
+        maps: sensitivities, complex, `(coil, slice, y, x)`; if not given, those of several coils are estimated, see
+            `prepare_coils`.
         all_passes: keep the results of all recurrences, not of the last alone.
 
     Raises:
-        ValueError: coils that the network does not take, values whose squares leave the range of float32, or
-            results that are not finite.
+        ValueError: values whose squares leave the range of float32, sensitivities of another scan, several coils
+            without a fully sampled centre, or results that are not finite.
     """
     options = options or InferenceOptions()
-    n_slices, n_coils, n_y, n_x = kspace.shape
-    if n_coils != network.n_coils:
-        raise ValueError(f"network: expected k-space of {network.n_coils} coil(s), received {n_coils}")
+    n_slices, _, n_y, n_x = kspace.shape
     largest = float(kspace.abs().max())
     if not _SMALLEST < largest < 1 / _SMALLEST:
         expected = f"k-space whose largest magnitude lies between {_SMALLEST:g} and {1 / _SMALLEST:g}"
@@ -62,19 +69,24 @@ def segment_volume(
     dtype = convolution_dtype(options, device)
     fast = for_inference(network, dtype)
     per_slice = mask if mask.ndim == 3 else mask.expand(n_slices, n_x)[:, None]
+    scan = prepare_coils(kspace, per_slice, maps)
     batches = torch.arange(n_slices).split(max(1, _PIXELS_AT_ONCE // (n_y * n_x)))
     kept = slice(0 if all_passes else -1, None)
     images, probabilities = [], []
     with torch.inference_mode(), torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
         for few in batches:
-            x = slices_input(kspace, per_slice, few.tolist(), network.n_neighbours).to(device)
-            found = _passes(fast, x, kept, options.temperature)
+            x = slices_input(scan.kspace, per_slice, few.tolist(), network.n_neighbours).to(device)
+            own = (
+                None if scan.maps is None else complex_to_channels(scan.maps[:, few].movedim(1, 0)).to(device)
+            )
+            found = _passes(fast, (x, own), kept, options.temperature)
             if options.flip:
-                mirrored = _passes(fast, mirror_x(x), kept, options.temperature)
+                mirror = mirror_x(x), None if own is None else mirror_x(own)
+                mirrored = _passes(fast, mirror, kept, options.temperature)
                 found = [(one + mirror_x(other)) / 2 for one, other in zip(found, mirrored, strict=True)]
             images.append(torch.linalg.vector_norm(found[0], dim=2).cpu())
             probabilities.append(found[1].cpu())
-    result = SegmentedVolume(torch.cat(images, dim=1), torch.cat(probabilities, dim=1))
+    result = SegmentedVolume(torch.cat(images, dim=1), torch.cat(probabilities, dim=1), scan.notes)
     if not result.probabilities.isfinite().all():
         raise ValueError("network: expected finite probabilities, received NaN")
     return result
@@ -87,8 +99,10 @@ def convolution_dtype(options: InferenceOptions, device: torch.device) -> torch.
     return torch.bfloat16 if options.precision == "bfloat16" else torch.float32
 
 
-def _passes(network: KSpaceSegmenter, x: Tensor, kept: slice, temperature: float) -> list[Tensor]:
+def _passes(
+    network: KSpaceSegmenter, inputs: tuple[Tensor, Tensor | None], kept: slice, temperature: float
+) -> list[Tensor]:
     """Images `(pass, slice, 2, y, x)` and class probabilities `(pass, slice, class, y, x)` of the kept passes."""
-    images, logits = network.unroll(x)
+    images, logits = network.unroll(*inputs)
     probabilities = [(each / temperature).softmax(1) for each in logits[kept]]
     return [torch.stack(images[kept]), torch.stack(probabilities)]

@@ -191,14 +191,14 @@ def test_a_bad_file_ends_the_run_and_is_named(
     assert (tmp_path / "out" / "a_seg.nii.gz").is_file()
 
 
-def test_coils_that_the_network_does_not_take_are_named(
+def test_coils_without_a_fully_sampled_centre_are_named(
     shared_bundle: Path, save_kspace, tmp_path: Path
 ) -> None:
     path = save_kspace("a.h5", n_coils=2)
     with pytest.raises(RuntimeError) as caught:
         infer(shared_bundle, path.parent, tmp_path / "out")
     assert reason(caught.value).startswith(f"{path}: segment: expected a volume that the network takes")
-    assert "expected k-space of 1 coil(s), received 2" in reason(caught.value)
+    assert "expected at least 8 x 8 samples around the centre" in reason(caught.value)
 
 
 def test_inference_has_the_properties_that_monai_asks_for(shared_bundle: Path, save_kspace) -> None:

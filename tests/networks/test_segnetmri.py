@@ -105,7 +105,7 @@ def test_scripted_is_eager_at_any_size(block, make, scan, noise, maps):
         x = scan(noise(2, 1, *shape))
         torch.testing.assert_close(scripted(x), network(x), rtol=1e-5, atol=1e-5)
         torch.testing.assert_close(scripted.reconstruct(x), network.reconstruct(x), rtol=1e-5, atol=1e-5)
-    network, channels = make(block=block, n_coils=8), complex_to_channels(maps)
+    network, channels = make(block=block), complex_to_channels(maps)
     x = scan(noise(1, 1, 12, 10), maps)
     assert network(x, channels).shape == (1, 4, 12, 10)
 
@@ -132,10 +132,10 @@ def test_the_segmenter_of_a_cascade_sees_beyond_its_convolutions(seeded: None):
 
 @pytest.mark.parametrize(
     ("changes", "received"),
-    [({"n_blocks": 0}, "0, 4, 1"), ({"n_classes": 1}, "5, 1, 1"), ({"n_coils": 0}, "5, 4, 0")],
+    [({"n_blocks": 0}, "0, 4"), ({"n_classes": 1}, "5, 1")],
 )
 def test_counts_below_their_minimum_are_refused(changes, received):
-    expected = "SegNetMRI: expected blocks >= 1, classes >= 2, coils >= 1, received "
+    expected = "SegNetMRI: expected blocks >= 1, classes >= 2, received "
     with pytest.raises(ValueError, match=expected + received):
         SegNetMRI(**changes)
 

@@ -190,14 +190,13 @@ def test_the_zero_filling_model_is_the_segmenter_alone(make_network, scan, noise
 @pytest.mark.parametrize(
     ("changes", "received"),
     [
-        ({"n_blocks": -1}, "-1, 3, 4, 1, 0"),
-        ({"n_recurrences": -1}, "5, -1, 4, 1, 0"),
-        ({"n_classes": 1}, "5, 3, 1, 1, 0"),
-        ({"n_coils": 0}, "5, 3, 4, 0, 0"),
-        ({"n_neighbours": -1}, "5, 3, 4, 1, -1"),
+        ({"n_blocks": -1}, "-1, 3, 4, 0"),
+        ({"n_recurrences": -1}, "5, -1, 4, 0"),
+        ({"n_classes": 1}, "5, 3, 1, 0"),
+        ({"n_neighbours": -1}, "5, 3, 4, -1"),
     ],
 )
 def test_counts_below_their_minimum_are_refused(changes, received):
-    expected = "SERANet: expected blocks >= 0, recurrences >= 0, classes >= 2, coils >= 1, neighbours >= 0"
+    expected = "SERANet: expected blocks >= 0, recurrences >= 0, classes >= 2, neighbours >= 0"
     with pytest.raises(ValueError, match=f"{expected}, received {received}"):
         SERANet(**changes)

@@ -23,7 +23,7 @@ Scan = Callable[..., Tensor]
 def test_scripted_is_eager(
     block: str, n_recurrences: int, make_network: Make, scan: Scan, noise, maps: Tensor
 ):
-    network = make_network(block=block, n_recurrences=n_recurrences, n_coils=8)
+    network = make_network(block=block, n_recurrences=n_recurrences)
     scripted = torch.jit.script(network)
     x, channels = scan(noise(1, 1, 12, 10), maps), complex_to_channels(maps)
     torch.testing.assert_close(scripted(x, channels), network(x, channels), rtol=1e-5, atol=1e-5)
@@ -61,7 +61,7 @@ def test_onnx_is_eager_at_any_size(make_network: Make, scan: Scan, noise, tmp_pa
 
 
 def test_onnx_of_several_coils_is_eager(make_network: Make, scan: Scan, noise, maps: Tensor, tmp_path: Path):
-    network = make_network(block="autoencoder", n_coils=8, n_blocks=1, n_recurrences=1)
+    network = make_network(block="autoencoder", n_blocks=1, n_recurrences=1)
     inputs = scan(noise(1, 1, 12, 10), maps), complex_to_channels(maps)
     assert_equal_results(export(network, tmp_path / "network.onnx", *inputs), network, *inputs)
 

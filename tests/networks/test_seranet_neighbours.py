@@ -123,10 +123,9 @@ def test_gradients_reach_what_reads_the_neighbours(make_network, scan, noise):
 def test_inputs_without_their_neighbours_are_refused(make_network, scan, noise):
     with pytest.raises(
         ValueError,
-        match=r"network: expected \(batch, 7, y, x\) for 1 coils and 1 neighbours on each side, received \[1, 3,",
+        match=r"network: expected \(batch, 6 coil \+ 1, y, x\) with 1 neighbours on each side, received \[1, 3,",
     ):
         make_network(n_neighbours=1)(scan(noise(1, 1, 12, 10)))
-    with pytest.raises(
-        ValueError, match=r"network: expected \(batch, 3, y, x\) for 1 coils, received \[1, 7,"
-    ):
+    # To a network without neighbours they are further coils.
+    with pytest.raises(ValueError, match=r"network: expected sensitivities of 3 coils, received none"):
         make_network()(with_neighbours(scan, *3 * [noise(1, 1, 12, 10)]))

@@ -110,7 +110,7 @@ def test_configurations_that_cannot_be_read_are_refused(
         ),
         ({"_target_": "pathlib.Path"}, "expected a network_def that makes a network, received PosixPath"),
         (
-            {**SMALL, "n_coils": 0},
+            {**SMALL, "n_classes": 1},
             "expected a network_def that makes a network, received ValueError: SERANet: ",
         ),
         ({**SMALL, "n_recurences": 0}, "expected a network_def that makes a network, received TypeError: "),

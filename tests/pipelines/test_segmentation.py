@@ -11,6 +11,8 @@ from kseg.pipelines import segmentation
 from kseg.pipelines.inference_options import InferenceOptions
 from kseg.pipelines.segmentation import segment_volume
 from kseg.transforms.channels import network_input
+from kseg.transforms.coil_maps import coil_maps
+from kseg.transforms.coils import expand
 from kseg.transforms.fourier import fft2c, ifft2c
 
 N_SLICES, N_Y, N_X = 5, 12, 10
@@ -152,10 +154,94 @@ def test_an_empty_slice_is_segmented_too(network: SERANet, kspace: Tensor) -> No
     assert result.probabilities.isfinite().all()
 
 
-def test_coils_that_the_network_does_not_take(network: SERANet) -> None:
+@pytest.fixture(scope="module")
+def coil_scan() -> tuple[Tensor, Tensor, Tensor]:
+    """Images (slice, y, x), the sensitivities of ten coils (coil, 1, y, x), and lines with a full centre."""
+    y, x = torch.linspace(-1, 1, 40)[:, None], torch.linspace(-1, 1, 36)[None]
+    head = 1.0 * ((y / 0.9) ** 2 + (x / 0.8) ** 2 < 1) + torch.tensor([0.4, 0.8, 1.2])[:, None, None] * (
+        (y + 0.2).square() + (x / 0.7).square() < 0.3
+    )
+    lines = torch.arange(36) % 3 == 0
+    lines[12:24] = True
+    maps = coil_maps(10, (40, 36), torch.Generator().manual_seed(4))
+    return head.to(torch.complex64), maps, lines
+
+
+def coil_kspace(images: Tensor, maps: Tensor) -> Tensor:
+    return fft2c(expand(images, maps.movedim(1, 0)))
+
+
+def test_coils_with_their_sensitivities_are_the_image_that_they_combine_to(
+    network: SERANet, coil_scan: tuple[Tensor, Tensor, Tensor]
+) -> None:
+    images, maps, lines = coil_scan
+    everything = torch.ones_like(lines)
+    one = segment_volume(network, fft2c(images)[:, None], everything, all_passes=True)
+    # Their scale is taken out; so is nothing else.
+    many = segment_volume(network, coil_kspace(images, maps), everything, maps=3 * maps, all_passes=True)
+    torch.testing.assert_close(many.images, one.images, rtol=0, atol=1e-4)
+    torch.testing.assert_close(many.probabilities, one.probabilities, rtol=0, atol=1e-4)
+    assert (one.notes, many.notes) == ((), ("sensitivities as stored",))
+    # Of lines that are left out, coils still tell something.
+    sparse = segment_volume(network, coil_kspace(images, maps), lines, maps=maps)
+    alone = segment_volume(network, fft2c(images)[:, None], lines)
+    errors = [float((each.images[-1] - one.images[-1]).norm()) for each in (sparse, alone)]
+    assert errors[0] < 0.9 * errors[1]
+
+
+def test_sensitivities_that_are_not_known_are_estimated(
+    network: SERANet, coil_scan: tuple[Tensor, Tensor, Tensor]
+) -> None:
+    images, maps, lines = coil_scan
+    estimated = segment_volume(network, coil_kspace(images, maps), lines)
+    known = segment_volume(network, coil_kspace(images, maps), lines, maps=maps)
+    assert estimated.notes == (
+        "10 coils compressed to 8",
+        "sensitivities estimated from 24 x 13 central samples (y, x)",
+    )
+    inside = images.abs() > 0
+    difference = torch.linalg.vector_norm((estimated.images - known.images)[:, inside])
+    assert difference < 0.1 * known.images[:, inside].norm()
+    # The wrong twin: sensitivities of other coils.
+    other = segment_volume(network, coil_kspace(images, maps), lines, maps=maps.roll(3, 0))
+    assert torch.linalg.vector_norm((other.images - known.images)[:, inside]) > 2 * difference
+
+
+def test_coils_are_mirrored_with_their_sensitivities(
+    network: SERANet, coil_scan: tuple[Tensor, Tensor, Tensor]
+) -> None:
+    images, maps, lines = coil_scan
+    kspace, options = coil_kspace(images, maps), InferenceOptions(flip=True)
+    received = segment_volume(network, kspace, lines, options, maps=maps).probabilities
+    plain = segment_volume(network, kspace, lines, maps=maps).probabilities
+    mirrored = fft2c(reversed_about_the_centre(ifft2c(kspace)))
+    other = segment_volume(
+        network, mirrored, reversed_about_the_centre(lines), maps=reversed_about_the_centre(maps)
+    ).probabilities
+    torch.testing.assert_close(received, (plain + reversed_about_the_centre(other)) / 2, rtol=0, atol=1e-5)
+
+
+def test_every_slice_has_the_sensitivities_of_its_own(
+    network: SERANet, coil_scan: tuple[Tensor, Tensor, Tensor]
+) -> None:
+    images, maps, lines = coil_scan
+    own = torch.cat([maps, maps.roll(2, 0), maps.roll(5, 0)], dim=1)
+    together = segment_volume(network, coil_kspace(images, own), lines, maps=own)
+    for index in range(3):
+        part = slice(index, index + 1)
+        alone = segment_volume(network, coil_kspace(images[part], own[:, part]), lines, maps=own[:, part])
+        torch.testing.assert_close(together.images[:, part], alone.images, rtol=0, atol=1e-4)
+
+
+def test_coils_without_what_they_need_are_refused(network: SERANet) -> None:
     kspace = torch.ones(2, 8, N_Y, N_X, dtype=torch.complex64)
-    with pytest.raises(ValueError, match=r"^network: expected k-space of 1 coil\(s\), received 8$"):
-        segment_volume(network, kspace, torch.ones(N_X, dtype=torch.bool))
+    with pytest.raises(ValueError, match=r"^coil sensitivities: expected at least 8 x 8 samples around the"):
+        segment_volume(network, kspace, torch.arange(N_X) % 2 == 0)
+    message = (
+        r"^coil sensitivities: expected \(coil, slice, y, x\) = \(8, 2, 12, 10\), received \(4, 2, 12, 10\)"
+    )
+    with pytest.raises(ValueError, match=message):
+        segment_volume(network, kspace, torch.ones(N_X, dtype=torch.bool), maps=kspace[:, :4].movedim(1, 0))
 
 
 @pytest.mark.parametrize("scale", [1e-17, 1e17])
