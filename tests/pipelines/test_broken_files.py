@@ -142,7 +142,7 @@ BROKEN: dict[str, tuple[Callable[[Path], None], str | None]] = {
     "affine.h5": (replaced(affine=np.zeros((4, 4))), KSPACE + "an invertible 4 x 4 affine, received "),
     "coils.h5": (
         lambda path: kspace(path, 2),
-        r"segment: network: expected k-space of 1 coil\(s\), received 2$",
+        r"segment: coil sensitivities: expected at least 8 x 8 samples .*, received fewer$",
     ),
     "missing_image.nii.gz": (linked, NIFTI + "a file, received No such file or directory$"),
     "empty_image.nii.gz": (Path.touch, NIFTI + "a file with content, received an empty file$"),
