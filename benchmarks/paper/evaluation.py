@@ -63,7 +63,8 @@ class Inference:
 def evaluate_cell(cell: Cell, trainings: Sequence[Training], inference: Inference, runs: Path) -> None:
     """Segment the scans of the test heads with the network of a cell, and compare with the oracle.
 
-    Writes `metrics.csv`, the segmentations, a bundle with the weights, and last the record `result.json`.
+    Writes `metrics.csv`, the segmentations, a bundle with the weights, and last the record `result.json`. The
+    probabilities are compared as well, and not kept: their files are many times as large as all the others.
 
     Args:
         cell: the cell.
@@ -79,17 +80,20 @@ def evaluate_cell(cell: Cell, trainings: Sequence[Training], inference: Inferenc
     records = [finished(training, runs) or {} for training in trainings]
     bundle = _write_bundle(trainings[-1], inference.flip, folder / "bundle", runs)
     shutil.rmtree(folder / "segmented", ignore_errors=True)
-    settings = SegmentSettings(recurrences=inference.recurrences)
+    settings = SegmentSettings(probabilities=True, recurrences=inference.recurrences)
     segmented = segment(inference.scans / "kspace", folder / "segmented", str(bundle), settings)
     metrics = folder / "metrics.csv"
     evaluation = evaluate(folder / "segmented", inference.scans / "labels", metrics)
     reasons = {**{failure.case: failure.reason for failure in evaluation.failures}, **segmented.failed}
     if reasons:
         raise InputError(folder, _STAGE, "metrics of all test heads", "; ".join(reasons.values()))
+    for path in (folder / "segmented").rglob("*_prob.nii.gz"):
+        path.unlink()
     content = {
         "cell": asdict(cell),
         "trainings": [training.name for training in trainings],
         "test_heads": sorted({row.case for row in evaluation.rows}),
+        "calibration": evaluation.calibration.errors if evaluation.calibration else {},
         "seconds": {
             "training": round(sum(record["seconds"] for record in records), 1),
             "evaluation": round(time.monotonic() - began, 1),

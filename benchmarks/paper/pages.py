@@ -10,15 +10,16 @@ from paper.figures import figure5, figure6, write_figure6_csv
 from paper.gap import gap_markdown
 from paper.grid import TYPES, Cell, figure5_cell
 from paper.plan import cell_fraction
-from paper.rows import TISSUES, percent, plain, score, table_rows, write_csv
+from paper.rows import CALIBRATION, TISSUES, percent, plain, score, table_rows, write_csv
 from paper.scans import simulate_test_heads
 from paper.tables import METRICS, missing_markdown, order_markdown, table_markdown, write_table_csv
 
 _HOW_TO_READ = (
     "Mean ± standard deviation over the seeds, where there are several. Dice and Hausdorff distance (the largest "
     "distance between surfaces) are taken over the whole volume of each test head, then averaged; the paper took "
-    "them slice by slice, so its distances do not compare with these. One row is called better than another only "
-    "where the means lie further apart than both standard deviations together; otherwise it is a tie."
+    "them slice by slice, so its distances do not compare with these. ECE is the expected calibration error of the "
+    "probabilities, of the voxels where a structure is seen, without a temperature. One row is called better than "
+    "another only where the means lie further apart than both standard deviations together; otherwise it is a tie."
 )
 
 
@@ -100,7 +101,7 @@ def write_cells_csv(path: Path, outcomes: Mapping[Cell, Outcome], runs: Path) ->
     numbers = [(tissue, metric) for tissue in TISSUES for metric in METRICS]
     names = [f"{tissue}_{METRICS[metric]}" for tissue, metric in numbers]
     known = ["method", "type", "blocks", "noise", "seed"]
-    ran = ["slices_seen", "training_seconds", "evaluation_seconds", "commits"]
+    ran = [*CALIBRATION, "slices_seen", "training_seconds", "evaluation_seconds", "commits"]
     lines: list[Sequence[object]] = []
     for cell, outcome in outcomes.items():
         record = outcome.record
@@ -109,6 +110,7 @@ def write_cells_csv(path: Path, outcomes: Mapping[Cell, Outcome], runs: Path) ->
             [
                 *(cell.method, TYPES.get(cell.block or "", ""), cell.n_blocks, cell.noise, cell.seed),
                 *(score(outcome.classes, *number) for number in numbers),
+                *(record.get("calibration", {}).get(name) for name in CALIBRATION),
                 *(record.get("slices_seen"), seconds.get("training"), seconds.get("evaluation")),
                 " ".join(record.get("commits", [])),
                 plain(outcome.missing, runs),

@@ -15,6 +15,8 @@ from paper.grid import TYPES, Cell, Grid, Method, table_cells
 
 TISSUES = ("CSF", "GM", "WM")
 AVERAGE = "average"
+CALIBRATION = ("expected_calibration_error", "structures_expected_calibration_error")
+"""Of all voxels, and of those where a structure is seen."""
 
 _ABSOLUTE = re.compile(r"(?<![\w.])/(?:[^\s/:'\"]+/)+")
 _LONGEST = 200
@@ -53,6 +55,15 @@ class Row:
         """
         numbers = [score(outcome.classes, tissue, metric) for outcome in self.done]
         return tuple(number for number in numbers if number is not None) if None not in numbers else ()
+
+    def calibration_errors(self, name: str) -> tuple[float, ...]:
+        """One calibration error for each seed that is there; none at all where one of them has none.
+
+        Args:
+            name: one of `CALIBRATION`.
+        """
+        numbers = [outcome.record.get("calibration", {}).get(name) for outcome in self.done]
+        return () if None in numbers else tuple(float(number) for number in numbers)
 
     def by_seed(self) -> dict[int, float]:
         """Average Dice of each seed that is there."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from paper.budget import Budget
 from paper.grid import TYPES, Grid
-from paper.rows import AVERAGE, TISSUES, Row, plain, write_csv
+from paper.rows import AVERAGE, CALIBRATION, TISSUES, Row, plain, write_csv
 from paper.spread import Spread, compare
 
 METRICS = {"sample_dice": "dice", "hausdorff_mm": "hausdorff_mm", "hausdorff95_mm": "hausdorff95_mm"}
@@ -28,13 +28,14 @@ def table_markdown(rows: Sequence[Row], runs: Path) -> str:
         runs: folder of all runs, for the reasons of what is missing.
     """
     names = [f"{column} {kind}" for column in _COLUMNS for kind in ("Dice", "HD mm")]
-    lines = [f"| method | {' | '.join(names)} | seeds |", "|---" * (len(names) + 2) + "|"]
+    lines = [f"| method | {' | '.join(names)} | ECE | seeds |", "|---" * (len(names) + 3) + "|"]
     section = ""
     for row in rows:
         if _section(row) != section:
             section = _section(row)
-            lines.append(f"| *{section}* |" + " |" * (len(names) + 1))
-        lines.append(f"| {row.method.title} | {' | '.join(_cells(row, runs))} | {_seeds(row)} |")
+            lines.append(f"| *{section}* |" + " |" * (len(names) + 2))
+        error = Spread(row.calibration_errors(CALIBRATION[1])).text(4)
+        lines.append(f"| {row.method.title} | {' | '.join(_cells(row, runs))} | {error} | {_seeds(row)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -97,6 +98,8 @@ def write_table_csv(path: Path, rows: Sequence[Row], runs: Path) -> None:
     header = ["method", "type", "seeds", "seeds_planned"]
     for tissue, metric in numbers:
         header += [f"{tissue}_{METRICS[metric]}", f"{tissue}_{METRICS[metric]}_sd"]
+    for name in CALIBRATION:
+        header += [name, f"{name}_sd"]
     lines = []
     for row in rows:
         line: list[object] = [
@@ -105,8 +108,8 @@ def write_table_csv(path: Path, rows: Sequence[Row], runs: Path) -> None:
             len(row.done),
             len(row.outcomes),
         ]
-        for tissue, metric in numbers:
-            spread = Spread(row.values(tissue, metric))
+        spreads = [Spread(row.values(tissue, metric)) for tissue, metric in numbers]
+        for spread in (*spreads, *(Spread(row.calibration_errors(name)) for name in CALIBRATION)):
             line += [spread.mean, spread.deviation] if spread.values else [None, None]
         reasons = [f"{out.cell.name}: {plain(out.missing, runs)}" for out in row.outcomes if out.missing]
         lines.append([*line, "; ".join(reasons)])

@@ -20,6 +20,7 @@ from paper.evaluation import cell_folder  # noqa: E402
 from paper.experiment import Experiment  # noqa: E402
 from paper.grid import Cell, load_grid  # noqa: E402
 from paper.records import write_record  # noqa: E402
+from paper.rows import CALIBRATION  # noqa: E402
 
 MakeUp = Callable[..., None]
 
@@ -48,9 +49,12 @@ def experiment(budget: Budget, heads: Heads, tmp_path: Path) -> Experiment:
 
 @pytest.fixture
 def make_up(experiment: Experiment) -> MakeUp:
-    """Write the result of a cell as if it had been run: Dice of CSF, GM and WM, distances of 1, 2 and 3 mm."""
+    """Write the result of a cell as if it had been run: Dice of CSF, GM and WM, distances of 1, 2 and 3 mm.
 
-    def write(cell: Cell, *dice: float) -> None:
+    The calibration error is a tenth of the first Dice, half of that over all voxels; older results have none.
+    """
+
+    def write(cell: Cell, *dice: float, calibrated: bool = True) -> None:
         folder = cell_folder(cell, experiment.runs)
         folder.mkdir(parents=True, exist_ok=True)
         rows = [
@@ -61,11 +65,14 @@ def make_up(experiment: Experiment) -> MakeUp:
         content = {
             "trainings": [training.name for training in experiment.plan(cell)],
             "test_heads": ["c"],
+            "calibration": dict(zip(CALIBRATION, (dice[0] / 20, dice[0] / 10), strict=True)),
             "seconds": {"training": 1800.0, "evaluation": 1800.0},
             "slices_seen": 6,
             "commits": ["0123456789ab"],
             "hardware": ["a processor"],
         }
+        if not calibrated:
+            del content["calibration"]
         write_record(folder / "result.json", content, {"metrics": folder / "metrics.csv"})
 
     return write

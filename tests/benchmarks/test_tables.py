@@ -32,8 +32,20 @@ def test_a_row_holds_mean_and_spread_of_every_tissue_and_of_their_average(experi
     text = table_markdown(list(rows.values()), experiment.runs)
     assert line_of(text, "Zero-filling") == [
         *("Zero-filling", "0.8200 ± 0.0200", "1.00 ± 0.00", "0.7200 ± 0.0200", "2.00 ± 0.00"),
-        *("0.6200 ± 0.0200", "3.00 ± 0.00", "0.7200 ± 0.0200", "2.00 ± 0.00", "3"),
+        *("0.6200 ± 0.0200", "3.00 ± 0.00", "0.7200 ± 0.0200", "2.00 ± 0.00", "0.0820 ± 0.0020", "3"),
     ]
+
+
+def test_results_from_before_calibration_was_measured_have_none(experiment, make_up, tmp_path: Path) -> None:
+    for seed in range(3):
+        make_up(Cell("zero_filling", None, 0, 0.1, seed), 0.8, 0.8, 0.8, calibrated=seed > 0)
+    rows = list(rows_of(experiment).values())
+    # Not the mean over those that there are.
+    assert line_of(table_markdown(rows, experiment.runs), "Zero-filling")[-2:] == ["-", "3"]
+    write_table_csv(tmp_path / "table.csv", rows, experiment.runs)
+    with (tmp_path / "table.csv").open() as file:
+        (line,) = (line for line in csv.DictReader(file) if line["method"] == "Zero-filling")
+    assert line["expected_calibration_error"] == line["structures_expected_calibration_error_sd"] == ""
 
 
 def test_rows_stand_in_the_papers_order_with_the_types_below(experiment) -> None:
@@ -114,6 +126,8 @@ def test_the_csv_holds_the_same_numbers_and_the_reasons(experiment, make_up, tmp
     assert float(zero["average_dice"]) == pytest.approx(0.81)
     assert float(zero["average_dice_sd"]) == pytest.approx(0.0141421)
     assert float(zero["WM_hausdorff95_mm"]) == 1.5
+    assert float(zero["expected_calibration_error"]) == pytest.approx(0.0405)
+    assert float(zero["structures_expected_calibration_error"]) == pytest.approx(0.081)
     assert (zero["seeds"], zero["seeds_planned"]) == ("2", "3")
     assert zero["missing"] == "zero_filling-noise_0.1-seed_2: not run"
     assert lines["Joint", "B"]["average_dice"] == ""
