@@ -1,15 +1,18 @@
 """Work through many files so that a bad one costs itself alone."""
 
-import json
 import logging
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 from kseg.pipelines.cases import files_by_case, without_suffix
+from kseg.pipelines.engines import Engine
+from kseg.pipelines.items import Item
 from kseg.pipelines.progress import progress
+from kseg.pipelines.records import RecordFile
 from kseg.transforms.errors import InputError
 
 _logger = logging.getLogger(__name__)
@@ -24,15 +27,17 @@ class BatchResult:
     Attributes:
         done: cases that were finished.
         failed: reason by case, one line each.
+        before: cases that an earlier run finished.
     """
 
     done: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
+    before: list[str] = field(default_factory=list)
 
     @property
     def exit_code(self) -> int:
         """0: all done; 1: some failed; 3: there was nothing to do."""
-        if not self.done and not self.failed:
+        if not self.done and not self.failed and not self.before:
             return 3
         return 1 if self.failed else 0
 
@@ -72,69 +77,30 @@ def find_files(source: Path, suffixes: tuple[str, ...], leave_out: Path) -> dict
 
 
 def run_batch(
-    cases: Mapping[str, list[Path]],
-    work: Callable[[str, Path], dict[str, Any]],
+    items: Sequence[Item],
+    engine: Engine,
     *,
     stage: str,
-    records: Path,
+    records: RecordFile,
+    common: Mapping[str, Any] | None = None,
 ) -> BatchResult:
-    """Do the work of every case; a case that fails is named with its reason and the others go on.
+    """Do items; one that fails is named with its reason and the others go on.
 
     Args:
-        cases: files of each case, see `find_files`.
-        work: does one case from its name and file, and returns what its record shall hold.
-        stage: what is being done, for progress and messages.
-        records: JSON-lines file that gets one line per case as soon as it is done. Its folder is made if need
-            be; lines that it holds are kept, so that the last line of a case is the one that counts.
-
-    Raises:
-        InputError: the records cannot be written.
+        items: what is done.
+        engine: does them.
+        stage: what is being done, for progress.
+        records: gets one line per case as soon as it is done.
+        common: what all records say.
     """
     result = BatchResult()
-    if cases:
-        _append(records, "")
-    for case in progress(list(cases), stage):
-        began = time.monotonic()
-        record: dict[str, Any] = {"case": case, "input": str(cases[case][0])}
-        try:
-            record |= {"status": "ok", **work(case, _only(case, cases[case], stage))}
-            result.done.append(case)
-        except Exception as error:  # whatever it is, the others go on
-            reason = _one_line(error, cases[case][0], stage)
-            record |= {"status": "failed", "error": reason, "error_class": type(error).__name__}
-            result.failed[case] = reason
-            _logger.error("%s", reason)
-            _logger.debug("%s", reason, exc_info=True)
-        record["seconds"] = round(time.monotonic() - began, 3)
-        _append(records, json.dumps(record) + "\n")
+    # Closed at once, an engine ends its processes before anything else happens.
+    with closing(engine.run(items)) as outcomes:
+        for record in progress(outcomes, stage, total=len(items), name=itemgetter("case")):
+            records.append({**record, **(common or {})})
+            if record["status"] == "ok":
+                result.done.append(record["case"])
+            else:
+                result.failed[record["case"]] = record["error"]
+                _logger.error("%s", record["error"])
     return result
-
-
-def _only(case: str, paths: list[Path], stage: str) -> Path:
-    if len(paths) > 1:
-        expected, received = (
-            f"one file named {Path(case).name} in its folder",
-            ", ".join(p.name for p in paths),
-        )
-        raise InputError(paths[0], stage, expected, received)
-    return paths[0]
-
-
-def _append(records: Path, line: str) -> None:
-    try:
-        records.parent.mkdir(parents=True, exist_ok=True)
-        with records.open("a", encoding="utf-8") as file:
-            file.write(line)
-    except OSError as error:
-        raise InputError(
-            records, "record results", "a place to write to", error.strerror or "none"
-        ) from error
-
-
-def _one_line(error: Exception, path: Path, stage: str) -> str:
-    text = " ".join(str(error).split())
-    if isinstance(error, InputError):
-        return text
-    if not isinstance(error, ValueError):
-        text = f"{type(error).__name__}: {text}"
-    return f"{path}: {stage}: {text}"

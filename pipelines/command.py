@@ -9,7 +9,7 @@ import signal
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NoReturn
 
 import typer
 
@@ -129,12 +129,17 @@ def simulate(
 @app.command(epilog="Example: kseg segment scans/kspace segmented/ --probabilities")
 def segment(
     source: Annotated[
-        Path,
+        Path | None,
         typer.Argument(
-            metavar="INPUT", help="k-space (.h5, .mrd), image (.nii, .nii.gz), or a folder of them."
+            metavar="INPUT",
+            help="k-space (.h5, .mrd), image (.nii, .nii.gz), or a folder of them.",
+            show_default=False,
         ),
-    ],
-    output: Output,
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Argument(metavar="OUT", file_okay=False, help="Output folder.", show_default=False),
+    ] = None,
     bundle: Bundle = DEFAULT_BUNDLE,
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="Also write class probabilities.")
@@ -168,16 +173,48 @@ def segment(
     ] = 1.0,
     center_lines: CenterLines = 16,
     seed: Seed = 0,
+    workers: Annotated[
+        int, typer.Option(min=1, help="Processes that segment side by side and share the threads.")
+    ] = 1,
+    timeout: Annotated[
+        float | None, typer.Option(help="Seconds after which a file is given up.", show_default="none")
+    ] = None,
+    shard: Annotated[
+        str, typer.Option(metavar="K/N", help="Do the K-th of N shares of the files; then --merge OUT.")
+    ] = "1/1",
+    resume: Annotated[
+        bool, typer.Option("--resume/--no-resume", help="Leave what an earlier run has done.")
+    ] = True,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Do again what failed in an earlier run.")
+    ] = False,
+    relist: Annotated[
+        bool, typer.Option("--relist", help="List INPUT anew for a shard; otherwise shards share one list.")
+    ] = False,
+    merge: Annotated[
+        Path | None,
+        typer.Option(metavar="OUT", help="Segment nothing; make one summary of the shards in OUT."),
+    ] = None,
 ) -> None:
     """Segment k-space files or images.
 
-    Writes OUT/<relative folder>/NAME_seg.nii.gz on the input's own grid, and OUT/results.jsonl.
+    Writes OUT/<relative folder>/NAME_seg.nii.gz on the input's own grid, one line per file to OUT/results.jsonl, and
+    OUT/summary.json. A run that was stopped goes on where it was; a file that fails, crashes or hangs costs itself.
 
     k-space that is made from a magnitude image is Hermitian, and results on it are optimistic.
     """
+    from kseg.pipelines.manifest import parse_shard
+    from kseg.pipelines.run_settings import RunSettings
     from kseg.pipelines.segment import segment as segment_files
     from kseg.pipelines.segment_settings import SegmentSettings
+    from kseg.pipelines.summary import write_summary
 
+    if merge is not None:
+        if source is not None:
+            raise ValueError("--merge: expected no INPUT beside it, received one")
+        _finish(write_summary(merge), "segmented", merge)
+    if source is None or output is None:
+        raise ValueError("segment: expected INPUT and OUT, or --merge OUT, received less")
     settings = SegmentSettings(
         probabilities=probabilities,
         reconstruction=reconstruction,
@@ -189,7 +226,16 @@ def segment(
         center_lines=center_lines,
         seed=seed,
     )
-    _finish(segment_files(source, output, bundle, settings), "segmented", source)
+    run = RunSettings(
+        engine="processes",
+        workers=workers,
+        timeout=timeout,
+        shard=parse_shard(shard),
+        resume=resume,
+        retry_failed=retry_failed,
+        relist=relist,
+    )
+    _finish(segment_files(source, output, bundle, settings, run), "segmented", source)
 
 
 @app.command(epilog="Example: kseg evaluate segmented/ scans/labels --output metrics.csv")
@@ -317,11 +363,12 @@ def _numbers(name: str, text: str) -> tuple[float, ...]:
         raise ValueError(f"{name}: expected numbers with commas between them, received {text!r}") from error
 
 
-def _finish(result: BatchResult, verb: str, source: Path) -> None:
+def _finish(result: BatchResult, verb: str, source: Path) -> NoReturn:
     if result.exit_code == 3:
         typer.echo(f"kseg: nothing to do: no input files in {source}", err=True)
     else:
-        typer.echo(f"{verb}: {len(result.done)}, failed: {len(result.failed)}")
+        before = f"done before: {len(result.before)}, " if result.before else ""
+        typer.echo(f"{verb}: {len(result.done)}, {before}failed: {len(result.failed)}")
     raise typer.Exit(result.exit_code)
 
 

@@ -9,6 +9,9 @@ import torch
 from torch import Tensor
 
 from kseg.pipelines.batch import BatchResult, find_files, run_batch
+from kseg.pipelines.engines import InProcess
+from kseg.pipelines.items import list_items
+from kseg.pipelines.records import open_records
 from kseg.transforms.brainweb import read_brainweb, read_brainweb_fuzzy
 from kseg.transforms.brainweb_volume import FORMATS
 from kseg.transforms.coils import root_sum_of_squares
@@ -145,7 +148,10 @@ def simulate(labels: Path, output: Path, settings: SimulationSettings) -> BatchR
         sampled = round(float(scan.volume.mask.float().mean()), 4)
         return {"sequence": scan.sequence, "sigma": scan.volume.sigma, "sampled": sampled}
 
-    return run_batch(cases, work, stage=_STAGE, records=output / "results.jsonl")
+    if not cases:
+        return BatchResult()
+    with open_records(output / "results.jsonl") as records:
+        return run_batch(list_items(cases), InProcess(work, _STAGE), stage=_STAGE, records=records)
 
 
 def simulate_scan(phantom: Phantom, settings: SimulationSettings) -> SimulatedScan:

@@ -9,9 +9,12 @@ from typing import Any
 from kseg import __version__
 from kseg.pipelines.batch import BatchResult, find_files, run_batch
 from kseg.pipelines.bundle_folder import find_bundle
+from kseg.pipelines.engines import InProcess
 from kseg.pipelines.inference_options import read_inference_options
+from kseg.pipelines.items import list_items
 from kseg.pipelines.metrics_table import MetricsRow
-from kseg.pipelines.segment import load_segmenter
+from kseg.pipelines.records import open_records
+from kseg.pipelines.segment_work import load_segmenter
 from kseg.pipelines.segmentation import convolution_dtype, segment_volume
 from kseg.pipelines.simulate import SOURCES, SimulationSettings, read_head, try_out
 from kseg.pipelines.study_figure import study_figure
@@ -126,7 +129,8 @@ def study(labels: Path, output: Path, bundle: str, settings: StudySettings) -> S
             raise ValueError("; ".join(f"{_listed(points)}: {why}" for why, points in failures.items()))
         return {"measured": len(pending), "found": len(known)}
 
-    heads = run_batch(cases, work, stage=_STAGE, records=output / "results.jsonl")
+    with open_records(output / "results.jsonl") as records:
+        heads = run_batch(list_items(cases), InProcess(work, _STAGE), stage=_STAGE, records=records)
     results = _by_point(scans, {case: points for case, points in measured.items() if points})
     if results:
         write_study(output / "study.csv", results)

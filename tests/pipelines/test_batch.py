@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 
 from kseg.pipelines.batch import BatchResult, find_files, run_batch
+from kseg.pipelines.engines import InProcess
+from kseg.pipelines.items import Work, list_items
+from kseg.pipelines.records import open_records
 from kseg.transforms.errors import InputError
 
 SUFFIXES = (".h5", ".nii", ".nii.gz")
@@ -19,6 +22,12 @@ def touch(folder: Path, *names: str) -> None:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
+
+
+def run(cases: dict[str, list[Path]], work: Work, records: Path, **common: Any) -> BatchResult:
+    with open_records(records) as file:
+        engine = InProcess(work, "segment")
+        return run_batch(list_items(cases), engine, stage="segment", records=file, common=common)
 
 
 def test_a_file_is_a_case_of_its_own(tmp_path: Path) -> None:
@@ -85,6 +94,8 @@ def test_an_output_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
         (BatchResult(["a"], {}), 0),
         (BatchResult(["a"], {"b": "reason"}), 1),
         (BatchResult([], {"b": "reason"}), 1),
+        (BatchResult(before=["a"]), 0),
+        (BatchResult(failed={"b": "reason"}, before=["a"]), 1),
         (BatchResult(), 3),
     ],
 )
@@ -100,6 +111,7 @@ def fail(error: Exception) -> Callable[[], dict[str, Any]]:
 
 
 def test_a_bad_case_costs_itself_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    touch(tmp_path, "a.h5", "z.h5")
     outcomes = {
         "a": dict,
         "input": fail(InputError("named.h5", "read k-space", "complex values", "float32")),
@@ -108,36 +120,32 @@ def test_a_bad_case_costs_itself_alone(tmp_path: Path, caplog: pytest.LogCapture
         "bug": fail(KeyError("kspace")),
         "z": lambda: {"sigma": 0.5},
     }
-    cases = {name: [Path(f"{name}.h5")] for name in outcomes} | {
-        "site/two": [Path("site/two.h5"), Path("site/two.nii")]
+    cases = {name: [tmp_path / f"{name}.h5"] for name in outcomes} | {
+        "site/two": [tmp_path / "site/two.h5", tmp_path / "site/two.nii"]
     }
     records = tmp_path / "out" / "results.jsonl"
-    result = run_batch(cases, lambda case, _: outcomes[case](), stage="segment", records=records)
+    result = run(cases, lambda case, _: outcomes[case](), records, weights="w")
     assert result.done == ["a", "z"]
     assert result.failed == {
         "input": "named.h5: read k-space: expected complex values, received float32",
-        "value": "value.h5: segment: coils: expected 1, received 8",
-        "memory": "memory.h5: segment: MemoryError: ",
-        "bug": "bug.h5: segment: KeyError: 'kspace'",
-        "site/two": "site/two.h5: segment: expected one file named two in its folder, received two.h5, two.nii",
+        "value": f"{tmp_path}/value.h5: segment: coils: expected 1, received 8",
+        "memory": f"{tmp_path}/memory.h5: segment: MemoryError: ",
+        "bug": f"{tmp_path}/bug.h5: segment: KeyError: 'kspace'",
+        "site/two": f"{tmp_path}/site/two.h5: segment: expected one file named two in its folder, "
+        "received two.h5, two.nii",
     }
     assert [r.getMessage() for r in caplog.records if r.levelno == logging.ERROR] == list(
         result.failed.values()
     )
     lines = [json.loads(line) for line in records.read_text().splitlines()]
-    assert [line.pop("case") for line in lines] == list(cases)
-    assert all(line.pop("seconds") >= 0 for line in lines)
-    assert lines[0] == {"input": "a.h5", "status": "ok"}
-    assert lines[5] == {"input": "z.h5", "status": "ok", "sigma": 0.5}
-    assert lines[3] == {
-        "input": "memory.h5",
-        "status": "failed",
-        "error": "memory.h5: segment: MemoryError: ",
-        "error_class": "MemoryError",
-    }
+    assert [line["case"] for line in lines] == list(cases)
+    assert [line["status"] for line in lines] == ["ok", *["failed"] * 4, "ok", "failed"]
+    assert {line["weights"] for line in lines} == {"w"}
+    assert lines[5]["sigma"] == 0.5
 
 
 def test_records_are_added_to_and_come_one_by_one(tmp_path: Path) -> None:
+    touch(tmp_path, "a.h5", "b.h5")
     records = tmp_path / "results.jsonl"
     seen = []
 
@@ -146,25 +154,5 @@ def test_records_are_added_to_and_come_one_by_one(tmp_path: Path) -> None:
         return {}
 
     for _ in range(2):
-        run_batch({"a": [Path("a.h5")], "b": [Path("b.h5")]}, work, stage="segment", records=records)
+        run({"a": [tmp_path / "a.h5"], "b": [tmp_path / "b.h5"]}, work, records)
     assert seen == [0, 1, 2, 3]
-
-
-def test_nothing_to_do_writes_nothing(tmp_path: Path) -> None:
-    result = run_batch({}, lambda *_: {}, stage="segment", records=tmp_path / "out" / "results.jsonl")
-    assert result.exit_code == 3
-    assert not (tmp_path / "out").exists()
-
-
-def test_a_place_that_cannot_be_written_to_is_named_before_any_work(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(
-        InputError,
-        match=r"results\.jsonl: record results: expected a place to write to, received Not a directory$",
-    ):
-        run_batch(
-            {"a": [Path("a.h5")]},
-            fail(AssertionError("worked")),  # type: ignore[arg-type]
-            stage="segment",
-            records=tmp_path / "file" / "out" / "results.jsonl",
-        )

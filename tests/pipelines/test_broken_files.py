@@ -242,7 +242,7 @@ def test_good_files_are_done_as_if_they_were_alone_and_nothing_else_is_left(runs
     for source in ("mixed_out", "good_out"):
         folder = runs.folder / source
         written = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-        assert written == names | {"results.jsonl"}
+        assert written == names | {"results.jsonl", "manifest.jsonl", "summary.json"}
     for name in names:
         assert (runs.folder / "mixed_out" / name).read_bytes() == (
             runs.folder / "good_out" / name

@@ -45,6 +45,8 @@ def test_everything_is_made_and_said(settings: SimulationSettings, tiny_bundle: 
         "segmented/mni152_recon.nii.gz",
         "segmented/mni152_recurrences.nii.gz",
         "segmented/results.jsonl",
+        "segmented/manifest.jsonl",
+        "segmented/summary.json",
         "metrics.csv",
         "metrics_summary.json",
         "report.html",

@@ -1,8 +1,12 @@
 """Files in, masks out: on whose grid, with what beside them, and what the record says."""
 
 import json
+import logging
+import os
 import shutil
 from collections.abc import Callable
+from dataclasses import asdict
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +23,18 @@ from torch import Tensor, nn
 from kseg import __version__
 from kseg.networks.inference import inference_dtype
 from kseg.networks.seranet import SERANet, normalize_scan
-from kseg.pipelines import segment as module
+from kseg.pipelines import segment_work as module
+from kseg.pipelines.batch import BatchResult
 from kseg.pipelines.bundle import LoadedBundle
+from kseg.pipelines.digest import file_sha256
 from kseg.pipelines.inference_options import InferenceOptions
+from kseg.pipelines.manifest import Shard
+from kseg.pipelines.records import open_records
+from kseg.pipelines.run_settings import RunSettings
 from kseg.pipelines.segment import segment
 from kseg.pipelines.segment_settings import SegmentSettings
 from kseg.pipelines.simulate import SimulationSettings, simulate_scan, write_scan
+from kseg.pipelines.summary import write_summary
 from kseg.transforms.errors import InputError
 from kseg.transforms.grid import AcquisitionGrid
 from kseg.transforms.head import head_from_labels
@@ -36,6 +46,8 @@ from kseg.transforms.sampling import gaussian_lines
 
 Save = Callable[..., Path]
 ENDINGS = ("seg", "prob", "recon", "recurrences", "uncertainty")
+SHIPPED = "brain_kspace_segmentation"
+BESIDE = {"results.jsonl", "manifest.jsonl", "summary.json"}
 OBLIQUE = np.array([[-0.9, 0.2, 0.3, 9.7], [0.2, 0.95, -0.4, -7.1], [0.1, -0.1, 3.1, 5.3], [0, 0, 0, 1]])
 
 
@@ -97,7 +109,7 @@ def test_kspace_is_segmented_on_its_own_grid(tiny_bundle: Path, tmp_path: Path) 
     written = [
         p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*") if p.is_file()
     ]
-    assert sorted(written) == ["results.jsonl", "site/a_seg.nii.gz"]
+    assert set(written) == BESIDE | {"site/a_seg.nii.gz"}
     mask = nibabel.load(tmp_path / "out" / "site" / "a_seg.nii.gz")
     assert mask.shape == (18, 20, 3)
     assert mask.get_data_dtype() == np.uint8
@@ -111,12 +123,17 @@ def test_the_record_says_with_what(tiny_bundle: Path, tmp_path: Path) -> None:
     segment(tmp_path / "a.h5", tmp_path / "out", str(tiny_bundle), SegmentSettings())
     (record,) = records(tmp_path / "out")
     assert record.pop("seconds") >= 0
-    assert len(record.pop("weights_sha256")) == 64
+    assert datetime.fromisoformat(record.pop("finished")).utcoffset() == timedelta(0)
     processor = str(inference_dtype(torch.device("cpu"))).removeprefix("torch.")
+    status = (tmp_path / "a.h5").stat()
     assert record == {
         "case": "a",
         "input": str(tmp_path / "a.h5"),
+        "size": status.st_size,
+        "mtime_ns": status.st_mtime_ns,
+        "input_sha256": file_sha256(tmp_path / "a.h5"),
         "status": "ok",
+        "outputs": {"a_seg.nii.gz": file_sha256(tmp_path / "out" / "a_seg.nii.gz")},
         "sizes": {"slices": 3, "coils": 1, "y": 20, "x": 18},
         "sampled": 0.5,
         "notes": [],
@@ -125,7 +142,10 @@ def test_the_record_says_with_what(tiny_bundle: Path, tmp_path: Path) -> None:
         "temperature": json.loads((tiny_bundle / "configs" / "inference.json").read_text())["temperature"],
         "bundle": "brain_kspace_segmentation",
         "bundle_version": json.loads((tiny_bundle / "configs" / "metadata.json").read_text())["version"],
-        "kseg_version": __version__,
+        "weights_sha256": file_sha256(tiny_bundle / "models" / "model.pt"),
+        "configuration_sha256": file_sha256(tiny_bundle / "configs" / "inference.json"),
+        "settings": asdict(SegmentSettings()),
+        "versions": {"kseg": __version__, "torch": torch.__version__},
     }
 
 
@@ -139,7 +159,7 @@ def test_structures_stay_where_they_are(save_head: Save, small_grid: Acquisition
     write_scan(simulate_scan(phantom, settings), tmp_path, "head")
     write = SegmentSettings(reconstruction=True)
     for source in ("kspace", "images"):
-        segment(tmp_path / source, tmp_path / "out" / source, "csf", write)
+        segment(tmp_path / source, tmp_path / "out" / source, SHIPPED, write)
         mask = nibabel.load(tmp_path / "out" / source / "head_seg.nii.gz")
         oracle = nibabel.load(tmp_path / "labels" / "head.nii.gz")
         np.testing.assert_array_equal(mask.affine, oracle.affine)
@@ -189,7 +209,7 @@ def test_what_is_asked_for_lies_beside_the_mask_and_agrees_with_it(tiny_bundle: 
     settings = SegmentSettings(probabilities=True, reconstruction=True, recurrences=True, uncertainty=True)
     segment(tmp_path / "a.nii.gz", tmp_path / "out", str(tiny_bundle), settings)
     written = {path.name for path in (tmp_path / "out").iterdir()}
-    assert written == {f"a_{end}.nii.gz" for end in ENDINGS} | {"results.jsonl"}
+    assert written == {f"a_{end}.nii.gz" for end in ENDINGS} | BESIDE
     seg, prob, recon, passes, unsure = (nibabel.load(tmp_path / "out" / f"a_{end}.nii.gz") for end in ENDINGS)
     for image in (prob, recon, passes, unsure):
         np.testing.assert_array_equal(image.affine, seg.affine)
@@ -290,7 +310,7 @@ def masks_of(
         return segment_volume(network, kspace, mask, *options, **passes)
 
     monkeypatch.setattr(module, "segment_volume", listen)
-    result = segment(source, output, "csf", settings)
+    result = segment(source, output, SHIPPED, settings)
     monkeypatch.setattr(module, "segment_volume", segment_volume)
     return dict(zip(result.done, masks, strict=True))
 
@@ -363,6 +383,143 @@ def test_a_bundle_of_another_kind_of_network_is_refused(
     monkeypatch.setattr(module, "load_bundle", lambda _: loaded)
     with pytest.raises(
         InputError,
-        match=r"^other: segment: expected a bundle whose network segments k-space, received Conv2d$",
+        match=rf"^{SHIPPED}: segment: expected a bundle whose network segments k-space, received Conv2d$",
     ):
-        segment(save_kspace(tmp_path / "a.h5"), tmp_path / "out", "other", SegmentSettings())
+        segment(save_kspace(tmp_path / "a.h5"), tmp_path / "out", SHIPPED, SegmentSettings())
+
+
+def said(caplog: pytest.LogCaptureFixture) -> list[str]:
+    messages = [message for message in caplog.messages if not message.startswith("segment ")]
+    caplog.clear()
+    return messages
+
+
+def test_a_run_goes_on_where_it_was_and_says_what_it_does_again(
+    tiny_bundle: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "kseg")
+    source, output = tmp_path / "in", tmp_path / "out"
+    bundle = tmp_path / "bundle"
+    shutil.copytree(tiny_bundle, bundle)
+    for name in ("a", "b", "site/c"):
+        save_kspace(source / f"{name}.h5")
+    (source / "bad.h5").write_bytes(b"no HDF5")
+
+    def run(
+        settings: SegmentSettings | None = None, **options: Any
+    ) -> tuple[list[str], list[str], list[str]]:
+        settings = settings or SegmentSettings()
+        result = segment(source, output, str(bundle), settings, RunSettings(**options))
+        return result.done, result.before, list(result.failed)
+
+    assert run() == (["a", "b", "site/c"], [], ["bad"])
+    said(caplog)
+    assert run() == ([], ["a", "b", "site/c"], ["bad"])
+    assert said(caplog) == []
+    (output / "b_seg.nii.gz").write_bytes(b"cut off")
+    (output / "site" / "c_seg.nii.gz").unlink()
+    left = output / ".0123456789ab.b_seg.nii.gz"
+    left.write_bytes(b"half")
+    assert run() == (["b", "site/c"], ["a"], ["bad"])
+    assert not left.exists()
+    assert said(caplog) == ["2 done again: missing or changed output"]
+    os.utime(source / "a.h5", ns=(1, 1))
+    assert run() == ([], ["a", "b", "site/c"], ["bad"])
+    assert said(caplog) == [f"{source} since the last list: 1 changed"]
+    save_kspace(source / "a.h5", mask=torch.ones(18, dtype=torch.bool))
+    save_kspace(source / "d.h5")
+    assert run() == (["a", "d"], ["b", "site/c"], ["bad"])
+    assert "1 done again: changed input" in said(caplog)
+    save_kspace(source / "bad.h5")
+    assert run() == (["bad"], ["a", "b", "d", "site/c"], [])
+    said(caplog)
+    weights = torch.load(bundle / "models" / "model.pt")
+    weights = {name: value + 0.01 if value.is_floating_point() else value for name, value in weights.items()}
+    torch.save(weights, bundle / "models" / "model.pt")
+    assert run() == (["a", "b", "bad", "d", "site/c"], [], [])
+    assert "5 done again: other weights" in said(caplog)
+    assert run(SegmentSettings(probabilities=True))[0] == ["a", "b", "bad", "d", "site/c"]
+    assert "5 done again: other settings" in said(caplog)
+    assert len(run(SegmentSettings(probabilities=True), resume=False)[0]) == 5
+
+
+def test_what_failed_is_left_unless_it_is_asked_for(tiny_bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "bad.h5").write_bytes(b"no HDF5")
+    for retry, lines in ((False, 1), (False, 1), (True, 2)):
+        run = RunSettings(retry_failed=retry)
+        result = segment(tmp_path / "in", tmp_path / "out", str(tiny_bundle), SegmentSettings(), run)
+        assert result.exit_code == 1
+        assert "expected an HDF5 file" in result.failed["bad"]
+        assert len(records(tmp_path / "out")) == lines
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and not path.name.startswith("results")
+    }
+
+
+def test_shards_and_processes_make_what_one_run_makes(tiny_bundle: Path, tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    names = ["a", "b", "c", "site/a", "site/d"]
+    for name in names:
+        save_kspace(source / f"{name}.h5")
+    (source / "bad.h5").write_bytes(b"no HDF5")
+    whole = segment(source, tmp_path / "whole", str(tiny_bundle), SegmentSettings())
+    assert whole.done == names
+    done: list[str] = []
+    for number in (2, 1, 3):
+        run = RunSettings(engine="processes", workers=2, shard=Shard(number, 3))
+        result = segment(source, tmp_path / "shards", str(tiny_bundle), SegmentSettings(), run)
+        assert not set(done) & set(result.done)
+        done += result.done
+    assert sorted(done) == names
+    merged = write_summary(tmp_path / "shards")
+    assert (merged.done, merged.failed) == (whole.done, whole.failed)
+    assert contents(tmp_path / "shards") == contents(tmp_path / "whole")
+
+
+def test_shards_share_the_list_of_the_first(
+    tiny_bundle: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in "abcdef":
+        save_kspace(tmp_path / "in" / f"{name}.h5")
+    shards = {number: Shard(number, 2) for number in (1, 2)}
+    later = next(name for name in "ghijklm" if shards[2].holds(name))
+
+    def run(number: int, **options: Any) -> BatchResult:
+        settings = RunSettings(shard=shards[number], **options)
+        return segment(tmp_path / "in", tmp_path / "out", str(tiny_bundle), SegmentSettings(), settings)
+
+    run(1)
+    save_kspace(tmp_path / "in" / f"{later}.h5")
+    gone = next(name for name in "abcdef" if shards[2].holds(name))
+    (tmp_path / "in" / f"{gone}.h5").unlink()
+    second = run(2)
+    assert later not in second.done
+    assert "No such file" in second.failed[gone]
+    caplog.set_level(logging.INFO, "kseg")
+    assert run(2, relist=True).done == [later]
+    assert f"{tmp_path / 'in'} since the last list: 1 new, 1 gone" in caplog.messages
+
+
+def test_two_runs_at_once_on_one_output_are_refused(tiny_bundle: Path, tmp_path: Path) -> None:
+    save_kspace(tmp_path / "in" / "a.h5")
+
+    def run(shard: Shard) -> None:
+        settings = RunSettings(shard=shard)
+        segment(tmp_path / "in", tmp_path / "out", str(tiny_bundle), SegmentSettings(), settings)
+
+    with open_records(tmp_path / "out" / "results.jsonl"):
+        with pytest.raises(
+            InputError, match=r"results\.jsonl: record results: expected no other run with this output"
+        ):
+            run(Shard())
+        with pytest.raises(
+            InputError, match="expected no run that divides the items otherwise than by 2, rec"
+        ):
+            run(Shard(1, 2))
+    run(Shard())

@@ -13,8 +13,9 @@ from kseg.pipelines.evaluate import evaluate
 from kseg.pipelines.inference_options import read_inference_options
 from kseg.pipelines.metrics import StructureMetrics
 from kseg.pipelines.metrics_table import MetricsRow, read_metrics, write_metrics
-from kseg.pipelines.segment import load_segmenter, segment
+from kseg.pipelines.segment import segment
 from kseg.pipelines.segment_settings import SegmentSettings
+from kseg.pipelines.segment_work import load_segmenter
 from kseg.pipelines.segmentation import segment_volume
 from kseg.pipelines.simulate import SimulationSettings, read_head, simulate
 from kseg.pipelines.study_head import PointFiles, Segmenter, measure_head, measure_scan

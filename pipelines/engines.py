@@ -1,0 +1,53 @@
+"""Who does the items of a batch: this process; worker processes and Ray have modules of their own."""
+
+from collections.abc import Generator, Sequence
+from typing import Protocol
+
+from kseg.pipelines.items import Item, Record, Work, do_item
+
+
+class Task(Protocol):
+    """Work that another process can start; it travels there, so it is picklable."""
+
+    @property
+    def stage(self) -> str:
+        """What is being done, for messages."""
+
+    def start(self) -> Work:
+        """Load what all items need, once in every process.
+
+        Raises:
+            ValueError: it cannot be loaded.
+        """
+
+
+class Engine(Protocol):
+    """Does items and says what became of each."""
+
+    def run(self, items: Sequence[Item]) -> Generator[Record, None, None]:
+        """Yield the record of each item as soon as it is done, in any order.
+
+        Args:
+            items: what is done.
+
+        Raises:
+            ValueError: the task cannot be started.
+        """
+
+
+class InProcess:
+    """Does items in this process, one after the other: an item that kills it ends the run.
+
+    Args:
+        work: is done.
+        stage: what it is, for messages.
+    """
+
+    def __init__(self, work: Work, stage: str) -> None:
+        self._work = work
+        self._stage = stage
+
+    def run(self, items: Sequence[Item]) -> Generator[Record, None, None]:
+        """Yield the record of each item, in their order."""
+        for item in items:
+            yield do_item(item, self._work, self._stage)

@@ -1,0 +1,116 @@
+"""What a batch works on, and one piece of that work."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kseg.pipelines.digest import file_sha256
+from kseg.transforms.errors import InputError
+
+Work = Callable[[str, Path], dict[str, Any]]
+"""Does one case from its name and file, and returns what its record shall hold."""
+
+Record = dict[str, Any]
+"""What became of a case, as it is written to a file of records."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """A case and its file.
+
+    Attributes:
+        case: relative folder and name without suffix.
+        path: the file.
+        size: of the file, bytes; -1 where it could not be looked at.
+        mtime_ns: when it was last changed, nanoseconds since 1970.
+        others: names of further files of the same case, which make it ambiguous.
+    """
+
+    case: str
+    path: Path
+    size: int = -1
+    mtime_ns: int = 0
+    others: tuple[str, ...] = ()
+
+
+def list_items(cases: Mapping[str, list[Path]]) -> list[Item]:
+    """Look at the files of cases.
+
+    Args:
+        cases: files of each case, see `find_files`.
+    """
+    items = []
+    for case, (path, *others) in cases.items():
+        names = tuple(other.name for other in others)
+        try:
+            status = path.stat()
+        except OSError:  # whoever reads it says what is wrong
+            items.append(Item(case, path, others=names))
+        else:
+            items.append(Item(case, path, status.st_size, status.st_mtime_ns, names))
+    return items
+
+
+def do_item(item: Item, work: Work, stage: str) -> Record:
+    """Do the work of a case; what goes wrong is told in its record.
+
+    Args:
+        item: the case.
+        work: is done.
+        stage: what is being done, for messages.
+    """
+    began = time.monotonic()
+    record = start_record(item)
+    try:
+        if item.others:
+            expected = f"one file named {Path(item.case).name} in its folder"
+            raise InputError(item.path, stage, expected, ", ".join((item.path.name, *item.others)))
+        _require_as_listed(item, stage)
+        result = work(item.case, item.path)
+        record |= {"input_sha256": file_sha256(item.path), "status": "ok", **result}
+    except Exception as error:  # whatever it is, the others go on
+        record |= failure(item, stage, error)
+    record["seconds"] = round(time.monotonic() - began, 3)
+    return record
+
+
+def _require_as_listed(item: Item, stage: str) -> None:
+    if item.size < 0:
+        return
+    status = item.path.stat()
+    if (status.st_size, status.st_mtime_ns) != (item.size, item.mtime_ns):
+        expected = f"the file that was listed, {item.size} bytes"
+        raise InputError(item.path, stage, expected, f"one that was changed since, {status.st_size} bytes")
+
+
+def start_record(item: Item) -> Record:
+    """What a record says of its case, whatever becomes of it.
+
+    Args:
+        item: the case.
+    """
+    return {"case": item.case, "input": str(item.path), "size": item.size, "mtime_ns": item.mtime_ns}
+
+
+def failure(item: Item, stage: str, error: Exception) -> Record:
+    """What a record says of an error.
+
+    Args:
+        item: the case.
+        stage: what was being done.
+        error: what happened.
+
+    Example:
+        >>> failure(Item("a", Path("in/a.h5")), "segment", ValueError("coils: expected 1, received 8"))["error"]
+        'in/a.h5: segment: coils: expected 1, received 8'
+    """
+    text = " ".join(str(error).split())
+    if isinstance(error, InputError):
+        stage = error.stage
+    else:
+        if not isinstance(error, ValueError):
+            text = f"{type(error).__name__}: {text}"
+        text = f"{item.path}: {stage}: {text}"
+    return {"status": "failed", "stage": stage, "error": text, "error_class": type(error).__name__}

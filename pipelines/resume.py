@@ -1,0 +1,98 @@
+"""What an earlier run has left to do."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kseg.pipelines.digest import file_sha256
+from kseg.pipelines.items import Item, Record
+
+
+@dataclass
+class Resumption:
+    """What is to be done, and what is not.
+
+    Attributes:
+        todo: items that are to be done.
+        done: cases that an earlier run finished and whose files are still those that it wrote.
+        failed: reason of each case that failed in an earlier run and is left.
+        again: how many items are done again, by why.
+    """
+
+    todo: list[Item] = field(default_factory=list)
+    done: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    again: Counter[str] = field(default_factory=Counter)
+
+
+def resume(
+    items: Sequence[Item],
+    records: Mapping[str, Record],
+    identity: Mapping[str, Any],
+    output: Path,
+    *,
+    retry_failed: bool = False,
+) -> Resumption:
+    """Decide what of a list is to be done.
+
+    An item is left if its record says ok, its input and what it was done with are unchanged, and every file that
+    was written has the digest that was recorded; or if it failed under the same conditions.
+
+    Args:
+        items: what was asked for.
+        records: last record of each case, see `read_records`.
+        identity: what a record must agree with: weights, configuration, settings.
+        output: folder of the results.
+        retry_failed: do again what failed.
+    """
+    with ThreadPoolExecutor() as pool:
+        states = pool.map(lambda item: _state(item, records.get(item.case), identity, output), items)
+        result = Resumption()
+        for item, state in zip(items, states, strict=True):
+            if state == _DONE:
+                result.done.append(item.case)
+            elif state == _FAILED and not retry_failed:
+                result.failed[item.case] = records[item.case]["error"]
+            else:
+                result.todo.append(item)
+                if state != _NEW:
+                    result.again[state] += 1
+    return result
+
+
+_DONE, _NEW, _FAILED = "done", "new", "failed before"
+
+
+def _state(item: Item, record: Record | None, identity: Mapping[str, Any], output: Path) -> str:
+    if record is None:
+        return _NEW
+    for key, value in identity.items():
+        if record.get(key) != value:
+            return f"other {key.removesuffix('_sha256').replace('_', ' ')}"
+    if not _same_input(item, record):
+        return "changed input"
+    if record.get("status") != "ok":
+        return _FAILED
+    outputs = record.get("outputs")
+    if not isinstance(outputs, dict) or not all(
+        _has_digest(output / name, digest) for name, digest in outputs.items()
+    ):
+        return "missing or changed output"
+    return _DONE
+
+
+def _same_input(item: Item, record: Record) -> bool:
+    if record.get("size") != item.size:
+        return False
+    # A copy of the folder has other times.
+    return record.get("mtime_ns") == item.mtime_ns or _has_digest(item.path, record.get("input_sha256"))
+
+
+def _has_digest(path: Path, digest: Any) -> bool:
+    try:
+        return digest is not None and file_sha256(path) == digest
+    except OSError:
+        return False

@@ -1,0 +1,31 @@
+"""How a batch is run: by whom, which share of it, and what of an earlier run counts."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from kseg.pipelines.manifest import Shard
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """How a batch is run.
+
+    Attributes:
+        engine: `here`, in this process, which a bad item can end; `processes`; or `ray`.
+        workers: worker processes, or actors of Ray.
+        timeout: seconds that an item may take; none if not given.
+        address: of a Ray cluster; one is started on this machine if not given.
+        shard: share of the items that is done.
+        resume: leave what an earlier run finished, if its records and files say that it is still right.
+        retry_failed: do again what failed in an earlier run.
+        relist: list the input anew though other shards use an earlier list.
+    """
+
+    engine: Literal["here", "processes", "ray"] = "here"
+    workers: int = 1
+    timeout: float | None = None
+    address: str | None = None
+    shard: Shard = field(default_factory=Shard)
+    resume: bool = True
+    retry_failed: bool = False
+    relist: bool = False
