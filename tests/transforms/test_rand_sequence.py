@@ -17,8 +17,12 @@ def drawn(scan: RandSequence, seed: int = 0) -> SpinEcho | GradientEcho | Invers
 
 def test_times_fill_their_ranges_independently() -> None:
     generator = torch.Generator().manual_seed(0)
-    sequences = [INVERSION.draw(generator) for _ in range(400)]
-    assert all(isinstance(sequence, InversionRecovery) for sequence in sequences)
+    sequences = [
+        each
+        for each in (INVERSION.draw(generator) for _ in range(400))
+        if isinstance(each, InversionRecovery)
+    ]
+    assert len(sequences) == 400
     values = torch.tensor([[each.te, each.tr, each.ti] for each in sequences], dtype=torch.float64)
     low, high = torch.tensor([[0.01, 3.0, 0.5], [0.02, 6.0, 1.0]], dtype=torch.float64)
     shares = (values - low) / (high - low)
