@@ -82,6 +82,7 @@ def _mr_image(pixels: NDArray[Any], lps: NDArray[np.float64], index: int, uid: s
     dataset = Dataset()
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.file_meta.MediaStorageSOPClassUID = MRImageStorage
     dataset.SOPClassUID, dataset.SOPInstanceUID = MRImageStorage, f"{uid}.{index + 1}"
     dataset.StudyInstanceUID, dataset.SeriesInstanceUID, dataset.FrameOfReferenceUID = "1.2.3", uid, "1.2.9"
     dataset.Modality, dataset.SeriesNumber, dataset.InstanceNumber = "MR", 3, index + 1

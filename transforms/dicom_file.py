@@ -15,6 +15,16 @@ from pydicom.datadict import tag_for_keyword
 from pydicom.filereader import read_partial
 from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag
+from pydicom.uid import (
+    JPEG2000,
+    UID,
+    JPEG2000Lossless,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+    RLELossless,
+)
 
 from kseg.transforms.errors import InputError, require_file
 
@@ -35,6 +45,17 @@ _PIXELS = (
     "RescaleSlope",
     "PixelData",
 )
+
+# One decoder for each compression. GDCM ends the process on damaged JPEG-LS; the others raise errors.
+_DECODERS = {
+    RLELossless: "pydicom",
+    JPEGLSLossless: "pyjpegls",
+    JPEGLSNearLossless: "pyjpegls",
+    JPEG2000Lossless: "pillow",
+    JPEG2000: "pillow",
+    JPEGLosslessSV1: "gdcm",
+    JPEGLossless: "gdcm",
+}
 
 Result = TypeVar("Result")
 
@@ -95,15 +116,20 @@ def read_pixels(path: Path) -> npt.NDArray[np.float32]:
     if "PixelData" not in dataset:
         raise InputError(path, READ, "an image", "none, or a file that was cut off")
 
+    syntax = UID(dataset.file_meta.get("TransferSyntaxUID", ""))
+    if syntax not in _DECODERS and not (syntax.is_transfer_syntax and not syntax.is_encapsulated):
+        known = ", ".join(each.name for each in _DECODERS)
+        raise InputError(path, READ, f"pixels that are not compressed, or as {known}", _kind(syntax))
+
     def read() -> npt.NDArray[np.float32]:
         slope, intercept = dataset.get("RescaleSlope"), dataset.get("RescaleIntercept")
+        dataset.pixel_array_options(decoding_plugin=_DECODERS.get(syntax, ""))
         stored = dataset.pixel_array.astype(np.float64)
         scaled = stored * float(1 if slope is None else slope) + float(0 if intercept is None else intercept)
         return scaled.astype(np.float32)
 
-    syntax = dataset.file_meta.get("TransferSyntaxUID")
     with np.errstate(over="ignore"):
-        image = _guarded(path, f"intact pixels in {getattr(syntax, 'name', 'a known transfer syntax')}", read)
+        image = _guarded(path, f"intact pixels in {syntax.name}", read)
     if image.ndim != 2:
         raise InputError(path, READ, "one frame (row, column) of grey values", f"shape {image.shape}")
     if not np.isfinite(image).all():
@@ -142,6 +168,10 @@ def _guarded(path: Path, expected: str, read: Callable[[], Result]) -> Result:
     except Exception as error:  # a damaged file makes pydicom raise anything
         # The kind alone: the text may quote what stands in the header.
         raise InputError(path, READ, expected, type(error).__name__) from error
+
+
+def _kind(syntax: UID) -> str:
+    return syntax.name if syntax.name != syntax else "another transfer syntax"
 
 
 def _plain(value: Any) -> Any:

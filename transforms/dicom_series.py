@@ -29,6 +29,24 @@ _ELEMENTS = (
     "PhotometricInterpretation",
     "NumberOfFrames",
 )
+_MODALITIES = (
+    "CT",
+    "PT",
+    "NM",
+    "US",
+    "CR",
+    "DX",
+    "MG",
+    "XA",
+    "RF",
+    "OT",
+    "SC",
+    "SM",
+    "SEG",
+    "RTIMAGE",
+    "RTDOSE",
+)
+_COLOURS = ("MONOCHROME1", "RGB", "PALETTE COLOR", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT")
 _SAME_DIRECTION = 1e-3
 _SAME_STEP = 0.02
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
@@ -149,22 +167,34 @@ def _read_plane(path: Path) -> _Plane:
         along_column=along_column.astype(np.float64),
         spacing_mm=(float(values["PixelSpacing"][0]), float(values["PixelSpacing"][1])),
         shape=(int(values["Rows"][0]), int(values["Columns"][0])),
-        thickness_mm=header["SpacingBetweenSlices"] or header["SliceThickness"],
-        echo_time=header["EchoTime"],
+        thickness_mm=_number(header["SpacingBetweenSlices"]) or _number(header["SliceThickness"]),
+        echo_time=_number(header["EchoTime"]),
     )
 
 
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, float | int) and np.isfinite(value) else None
+
+
 def _require_mr_image(path: Path, header: dict[str, Any]) -> None:
-    modality, frames = header["Modality"], header["NumberOfFrames"]
+    modality, frames, kind = (header[name] for name in ("Modality", "NumberOfFrames", "SOPClassUID"))
     if modality != "MR":
-        raise InputError(path, READ, "modality MR", f"{modality or 'none'}")
-    if header["SOPClassUID"] != MRImageStorage or frames not in (None, 1):
-        kind = UID(header["SOPClassUID"] or "").name or "no class"
-        received = f"{kind}, {frames or 1} frame(s)"
-        raise InputError(path, READ, "MR Image Storage with one frame in a file", received)
+        raise InputError(path, READ, "modality MR", _known(modality, _MODALITIES))
+    if kind != MRImageStorage or frames not in (None, 1):
+        name = UID(str(kind)).name
+        received = "none" if kind is None else "another class" if name == kind else name
+        received += f" with {frames} frames" if isinstance(frames, int) else ""
+        raise InputError(path, READ, "MR Image Storage with one frame", received)
     colours, kind = header["SamplesPerPixel"], header["PhotometricInterpretation"]
-    if colours not in (None, 1) or kind != "MONOCHROME2":
-        raise InputError(path, READ, "grey values, MONOCHROME2", f"{kind or 'none'}, {colours} per pixel")
+    if colours not in (None, 1):
+        raise InputError(path, READ, "one value per pixel", str(_number(colours)))
+    if kind != "MONOCHROME2":
+        raise InputError(path, READ, "grey values, MONOCHROME2", _known(kind, _COLOURS))
+
+
+def _known(value: Any, known: tuple[str, ...]) -> str:
+    """Repeat a value only if it is one of those that are expected: in a damaged header it could be a name."""
+    return "none" if value is None else value if value in known else "another"
 
 
 def _require_alike(path: Path, planes: Sequence[_Plane]) -> None:
@@ -203,7 +233,7 @@ def _step(path: Path, planes: Sequence[_Plane], normal: Vectors) -> Vectors:
     """From a slice to the next."""
     if len(planes) == 1:
         thickness = planes[0].thickness_mm
-        if not isinstance(thickness, float) or not 0 < thickness < np.inf:
+        if thickness is None or thickness <= 0:
             raise InputError(path, READ, "a positive SliceThickness of a single slice", str(thickness))
         step: Vectors = normal * thickness
         return step

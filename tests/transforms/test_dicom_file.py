@@ -159,12 +159,17 @@ def test_truncated_compressed_pixels_are_named(image: Path) -> None:
         refused(image, "an image", "none, or a file that was cut off")
 
 
-def test_pixels_that_cannot_be_decoded_are_named_with_their_syntax(image: Path) -> None:
+def test_compressions_that_nothing_here_can_undo(image: Path) -> None:
     dataset = pydicom.dcmread(image)
     dataset.compress(JPEGLSLossless, generate_instance_uid=False)
     dataset.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.102"
     dataset.save_as(image)
-    refused(image, "intact pixels in MPEG-4 AVC/H.264 High Profile / Level 4.1", "NotImplementedError")
+    known = r"pixels that are not compressed, or as RLE Lossless, JPEG-LS .*"
+    refused(image, known, "MPEG-4 AVC/H.264 High Profile / Level 4.1")
+    dataset.file_meta.TransferSyntaxUID = "1.2.3.77"
+    with unheard():
+        dataset.save_as(image)
+    refused(image, known, "another transfer syntax")
 
 
 @pytest.mark.parametrize(

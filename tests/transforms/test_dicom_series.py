@@ -184,15 +184,19 @@ def last(**elements: object) -> Callable[[int, Dataset], None]:
         ({"Modality": None}, "modality MR", "none"),
         (
             {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.4.1"},
-            "MR Image Storage with one frame in a file",
-            r"Enhanced MR Image Storage, 1 frame\(s\)",
+            "MR Image Storage with one frame",
+            "Enhanced MR Image Storage",
         ),
         (
             {"NumberOfFrames": 5},
-            "MR Image Storage with one frame in a file",
-            r"MR Image Storage, 5 frame\(s\)",
+            "MR Image Storage with one frame",
+            "MR Image Storage with 5 frames",
         ),
-        ({"PhotometricInterpretation": "RGB"}, "grey values, MONOCHROME2", "RGB, 1 per pixel"),
+        ({"SOPClassUID": "1.2.3.77"}, "MR Image Storage with one frame", "another class"),
+        ({"SOPClassUID": None}, "MR Image Storage with one frame", "none"),
+        ({"PhotometricInterpretation": "RGB"}, "grey values, MONOCHROME2", "RGB"),
+        ({"PhotometricInterpretation": "SECRET JANE"}, "grey values, MONOCHROME2", "another"),
+        ({"SamplesPerPixel": 3}, "one value per pixel", r"3\.0"),
     ],
 )
 def test_what_makes_no_volume(
