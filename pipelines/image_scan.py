@@ -1,4 +1,4 @@
-"""Treat an image as if it had just been scanned: NIfTI image to k-space, and results back to its grid.
+"""Treat an image as if it had just been scanned: image to k-space, and results back to its grid.
 
 k-space made from a magnitude image is Hermitian and free of everything reconstruction has thrown away; what a
 network achieves on it is optimistic.
@@ -18,7 +18,7 @@ from torch import Tensor
 from kseg.transforms.errors import InputError
 from kseg.transforms.fourier import fft2c
 from kseg.transforms.head import canonical
-from kseg.transforms.nifti import read_nifti
+from kseg.transforms.nifti import NiftiVolume
 
 _PIXEL_MM, _TOLERANCE = 1.0, 0.02
 _WIDEST_MM = 1000.0
@@ -54,20 +54,19 @@ class ImageScan:
         return np.ascontiguousarray(apply_orientation(turned, back))
 
 
-def scan_image(path: Path) -> ImageScan:
-    """Read a NIfTI image and make k-space of its axial slices.
+def scan_image(path: Path, volume: NiftiVolume) -> ImageScan:
+    """Make k-space of the axial slices of an image.
 
     The image is turned to canonical orientation; in-plane pixels are resampled to 1 mm, the resolution of the
     shipped network, if they differ by more than 2 %; slices stay as they are.
 
     Args:
-        path: NIfTI image of any orientation and voxel size.
+        path: where the image is from, for messages.
+        volume: image of any orientation and voxel size.
 
     Raises:
-        InputError: not a usable image, one that is zero everywhere or beyond what float32 holds, or one that is
-            wider than 1 m.
+        InputError: an image that is zero everywhere or beyond what float32 holds, or one that is wider than 1 m.
     """
-    volume = read_nifti(path)
     with np.errstate(over="ignore"):
         array = volume.array.astype(np.float32)
     if not array.any():

@@ -1,7 +1,7 @@
-"""Open what is segmented: k-space files, and images of which k-space is made."""
+"""Open what is segmented: k-space files, and images and DICOM series of which k-space is made."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +11,17 @@ import torch
 from torch import Tensor
 
 from kseg.pipelines.image_scan import scan_image
+from kseg.pipelines.scan_files import IMAGE_SUFFIXES, KSPACE_SUFFIXES
 from kseg.pipelines.segment_settings import SegmentSettings
+from kseg.transforms.dicom_series import read_dicom_series, series_files
 from kseg.transforms.kspace_file import read_kspace
+from kseg.transforms.nifti import NiftiVolume, read_nifti
 from kseg.transforms.sampling import gaussian_lines, line_count
 from kseg.transforms.seeds import item_generator
 
-KSPACE_SUFFIXES = (".h5", ".mrd")
-IMAGE_SUFFIXES = (".nii", ".nii.gz")
-
 _HERMITIAN = "k-space made from a magnitude image is Hermitian; results on it are optimistic"
 _INFERRED = "mask inferred from the empty samples"
+_NO_SERIES = "no DICOM segmentation: the input is no DICOM series"
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +34,8 @@ class Scan:
         affine: of the grid of the results.
         to_grid: turns results `(slice, channel, y, x)` into `(x, y, z, channel)`.
         notes: what the reader of the results should know.
+        files: what it was read from; of a DICOM series the file of each slice, along z of the grid.
+        is_dicom: whether that is a DICOM series.
     """
 
     kspace: Tensor
@@ -40,13 +43,27 @@ class Scan:
     affine: npt.NDArray[np.float64]
     to_grid: Callable[[Tensor], npt.NDArray[Any]]
     notes: list[str]
+    files: tuple[Path, ...]
+    is_dicom: bool = False
+
+
+def input_files(path: Path) -> list[Path]:
+    """All files of an input, by name: those of a DICOM series, or the one that it is.
+
+    Args:
+        path: see `open_scan`.
+
+    Raises:
+        InputError: a DICOM file that cannot be read.
+    """
+    return [path] if path.name.endswith(KSPACE_SUFFIXES + IMAGE_SUFFIXES) else series_files(path)
 
 
 def open_scan(path: Path, case: str, settings: SegmentSettings) -> Scan:
-    """Open a k-space file, or make the k-space of an image.
+    """Open a k-space file, or make the k-space of an image or a DICOM series.
 
     Args:
-        path: k-space (`.h5`, `.mrd`) or image (`.nii`, `.nii.gz`).
+        path: k-space (`.h5`, `.mrd`), image (`.nii`, `.nii.gz`), or a file of a DICOM series under any other name.
         case: relative folder and name, which decide the lines of an image.
         settings: how images are treated.
 
@@ -54,8 +71,13 @@ def open_scan(path: Path, case: str, settings: SegmentSettings) -> Scan:
         InputError: a file that cannot be used.
     """
     if path.name.endswith(KSPACE_SUFFIXES):
-        return _open_kspace(path)
-    return _open_image(path, case, settings)
+        scan = _open_kspace(path)
+    elif path.name.endswith(IMAGE_SUFFIXES):
+        scan = _open_image(path, read_nifti(path), (path,), case, settings)
+    else:
+        series = read_dicom_series(path)
+        return replace(_open_image(path, series.volume, series.files, case, settings), is_dicom=True)
+    return replace(scan, notes=[*scan.notes, _NO_SERIES]) if settings.dicom_seg else scan
 
 
 def _open_kspace(path: Path) -> Scan:
@@ -65,14 +87,16 @@ def _open_kspace(path: Path) -> Scan:
         return values.permute(3, 2, 0, 1).contiguous().numpy()
 
     notes = [_INFERRED] if volume.mask_inferred else []
-    return Scan(volume.kspace, volume.mask, volume.affine, to_grid, notes)
+    return Scan(volume.kspace, volume.mask, volume.affine, to_grid, notes, (path,))
 
 
-def _open_image(path: Path, case: str, settings: SegmentSettings) -> Scan:
-    scan = scan_image(path)
+def _open_image(
+    path: Path, volume: NiftiVolume, files: tuple[Path, ...], case: str, settings: SegmentSettings
+) -> Scan:
+    scan = scan_image(path, volume)
     n_x = scan.kspace.shape[-1]
     mask = torch.ones(n_x, dtype=torch.bool)
     if settings.fraction < 1:
         n_lines = line_count(n_x, settings.fraction)
         mask = gaussian_lines(n_x, n_lines, settings.center_lines, item_generator(settings.seed, case))
-    return Scan(scan.kspace, mask, scan.affine, scan.to_input_grid, [_HERMITIAN])
+    return Scan(scan.kspace, mask, scan.affine, scan.to_input_grid, [_HERMITIAN], files)

@@ -17,9 +17,11 @@ class SegmentSettings:
         fraction: share of lines of images that is kept, in (0, 1]; k-space files bring their own mask.
         center_lines: central lines that are always kept if not all are.
         seed: seed of the lines; those of an image depend on it and on the relative folder and name.
+        bids: name the results as BIDS derivatives, and write a JSON file beside each.
+        dicom_seg: write `NAME_seg.dcm`, a DICOM segmentation that refers to the series it was made of.
 
     Raises:
-        ValueError: a share outside (0, 1], a negative number of lines.
+        ValueError: a share outside (0, 1], a negative number of lines, a DICOM segmentation of a BIDS dataset.
     """
 
     probabilities: bool = False
@@ -31,9 +33,13 @@ class SegmentSettings:
     fraction: float = 1.0
     center_lines: int = 16
     seed: int = 0
+    bids: bool = False
+    dicom_seg: bool = False
 
     def __post_init__(self) -> None:
         if not 0 < self.fraction <= 1:
             raise ValueError(f"fraction: expected a number in (0, 1], received {self.fraction}")
         if self.center_lines < 0:
             raise ValueError(f"center lines: expected 0 or more, received {self.center_lines}")
+        if self.bids and self.dicom_seg:
+            raise ValueError("dicom seg: expected DICOM series, received a BIDS dataset, which has none")

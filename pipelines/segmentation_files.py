@@ -7,6 +7,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from kseg.pipelines.bids_outputs import derivative_name, write_sidecar
+from kseg.pipelines.dicom_seg import write_dicom_seg
+from kseg.pipelines.provenance import Provenance
 from kseg.pipelines.scan_input import Scan
 from kseg.pipelines.segment_settings import SegmentSettings
 from kseg.pipelines.segmentation import SegmentedVolume
@@ -15,7 +18,11 @@ from kseg.transforms.nifti import write_nifti
 
 
 def write_segmentation(
-    prefix: Path, scan: Scan, segmented: SegmentedVolume, settings: SegmentSettings
+    prefix: Path,
+    scan: Scan,
+    segmented: SegmentedVolume,
+    settings: SegmentSettings,
+    provenance: Provenance,
 ) -> list[Path]:
     """Write the results of a case: its mask, and what the settings ask for.
 
@@ -24,15 +31,23 @@ def write_segmentation(
         scan: what was segmented.
         segmented: what became of it.
         settings: see `SegmentSettings`.
+        provenance: with what it was segmented.
 
     Returns:
         The files that were written; the mask comes last: where it is, the rest is.
+
+    Raises:
+        InputError: a DICOM segmentation that the series or its classes do not allow.
     """
     files: list[Path] = []
 
     def write(ending: str, array: npt.NDArray[Any], slope: float | None = None) -> None:
-        files.append(prefix.with_name(f"{prefix.name}_{ending}.nii.gz"))
-        write_nifti(files[-1], array, scan.affine, slope=slope)
+        path = prefix.with_name(f"{prefix.name}_{ending}.nii.gz")
+        if settings.bids:
+            path = path.with_name(derivative_name(prefix.name, ending))
+            files.extend(write_sidecar(path, ending, scan.files[0], provenance.labels))
+        write_nifti(path, array, scan.affine, slope=slope)
+        files.append(path)
 
     prefix.parent.mkdir(parents=True, exist_ok=True)
     probabilities = scan.to_grid(segmented.probabilities[-1])
@@ -45,5 +60,9 @@ def write_segmentation(
         write("recurrences", np.stack(passes, axis=-1), slope=1 / 255)
     if settings.reconstruction:
         write("recon", scan.to_grid(segmented.images[-1][:, None])[..., 0])
-    write("seg", probabilities.argmax(-1).astype(np.uint8))
+    labels = probabilities.argmax(-1).astype(np.uint8)
+    if settings.dicom_seg and scan.is_dicom:
+        files.append(prefix.with_name(f"{prefix.name}_seg.dcm"))
+        write_dicom_seg(files[-1], labels, scan.files, provenance)
+    write("seg", labels)
     return files

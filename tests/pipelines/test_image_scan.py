@@ -9,10 +9,10 @@ import torch
 from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, ornt_transform
 from numpy.typing import NDArray
 
-from kseg.pipelines.image_scan import scan_image
+from kseg.pipelines.image_scan import ImageScan, scan_image
 from kseg.transforms.errors import InputError
 from kseg.transforms.fourier import ifft2c
-from kseg.transforms.nifti import write_nifti
+from kseg.transforms.nifti import read_nifti, write_nifti
 
 SHAPE = (11, 14, 5)
 ORIENTATIONS = ["RAS", "LAS", "LPS", "LIA", "PSR", "SAL", "IRP"]
@@ -41,10 +41,14 @@ def values(*shape: int) -> NDArray[np.float32]:
     return np.random.default_rng(0).uniform(1, 2, shape).astype(np.float32)
 
 
+def scan_file(path: Path) -> ImageScan:
+    return scan_image(path, read_nifti(path))
+
+
 def test_the_image_of_the_scan_is_the_image(tmp_path: Path) -> None:
     array = values(*SHAPE)
     write_nifti(tmp_path / "a.nii.gz", array, oblique())
-    kspace = scan_image(tmp_path / "a.nii.gz").kspace
+    kspace = scan_file(tmp_path / "a.nii.gz").kspace
     assert kspace.dtype == torch.complex64
     image = ifft2c(kspace)
     np.testing.assert_allclose(image.real[:, 0].numpy(), array.transpose(2, 1, 0), atol=1e-5)
@@ -60,7 +64,7 @@ def test_axes_of_the_file_do_not_matter(
     write_nifti(tmp_path / "canonical.nii.gz", array, affine)
     turned, turned_affine = turn(array, affine, axes)
     write_nifti(tmp_path / "turned.nii.gz", turned, turned_affine)
-    one, other = scan_image(tmp_path / "canonical.nii.gz"), scan_image(tmp_path / "turned.nii.gz")
+    one, other = scan_file(tmp_path / "canonical.nii.gz"), scan_file(tmp_path / "turned.nii.gz")
     assert torch.equal(one.kspace, other.kspace)
     np.testing.assert_array_equal(other.affine, nibabel.load(tmp_path / "turned.nii.gz").affine)
     n_slices, _, n_y, n_x = one.kspace.shape
@@ -77,7 +81,7 @@ def test_results_come_back_to_a_tenth_of_a_millimetre(
 ) -> None:
     array = values(40, 30, 3)
     write_nifti(tmp_path / "a.nii.gz", array, np.diag([*spacing_mm, 1.0]))
-    scan = scan_image(tmp_path / "a.nii.gz")
+    scan = scan_file(tmp_path / "a.nii.gz")
     _, _, n_y, n_x = scan.kspace.shape
     extent_x, extent_y = 40 * spacing_mm[0], 30 * spacing_mm[1]
     assert (n_x, n_y) == (round(extent_x), round(extent_y))
@@ -96,7 +100,7 @@ def test_results_come_back_to_a_tenth_of_a_millimetre(
 @pytest.mark.parametrize("size_mm", [0.4, 1.0, 2.3])
 def test_probabilities_stay_probabilities(size_mm: float, tmp_path: Path) -> None:
     write_nifti(tmp_path / "a.nii.gz", values(30, 26, 2), np.diag([size_mm, size_mm, 1.0, 1.0]))
-    scan = scan_image(tmp_path / "a.nii.gz")
+    scan = scan_file(tmp_path / "a.nii.gz")
     n_slices, _, n_y, n_x = scan.kspace.shape
     shares = torch.softmax(torch.from_numpy(5 * values(n_slices, 4, n_y, n_x)), dim=1)
     received = scan.to_input_grid(shares)
@@ -107,12 +111,12 @@ def test_probabilities_stay_probabilities(size_mm: float, tmp_path: Path) -> Non
 
 def test_pixels_within_two_percent_are_left_alone(tmp_path: Path) -> None:
     write_nifti(tmp_path / "a.nii.gz", values(100, 100, 2), np.diag([0.985, 1.015, 5.0, 1.0]))
-    assert scan_image(tmp_path / "a.nii.gz").kspace.shape == (2, 1, 100, 100)
+    assert scan_file(tmp_path / "a.nii.gz").kspace.shape == (2, 1, 100, 100)
 
 
 def test_one_slice_and_one_line(tmp_path: Path) -> None:
     write_nifti(tmp_path / "a.nii.gz", values(1, 9, 1), np.eye(4))
-    scan = scan_image(tmp_path / "a.nii.gz")
+    scan = scan_file(tmp_path / "a.nii.gz")
     assert scan.kspace.shape == (1, 1, 9, 1)
     assert scan.to_input_grid(torch.zeros(1, 4, 9, 1)).shape == (1, 9, 1, 4)
 
@@ -144,4 +148,4 @@ def test_what_cannot_be_scanned_is_named(
     path = tmp_path / "a.nii.gz"
     nibabel.save(nibabel.Nifti1Image(array, np.diag([spacing_mm, spacing_mm, 1, 1])), path)
     with pytest.raises(InputError, match=rf"a\.nii\.gz: {message}$"):
-        scan_image(path)
+        scan_file(path)

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -7,7 +8,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from kseg.pipelines.scan_input import open_scan
+from kseg.pipelines.scan_input import input_files, open_scan
 from kseg.pipelines.segment_settings import SegmentSettings
 from kseg.transforms.errors import InputError
 from kseg.transforms.fourier import ifft2c
@@ -68,10 +69,48 @@ def test_lines_of_an_image_follow_seed_and_case(image: Path) -> None:
     assert not torch.equal(mask("site/a", 4), expected)
 
 
+@pytest.mark.parametrize("suffix", [".dcm", ""])
+def test_a_dicom_series_is_the_scan_of_the_same_image_in_nifti(
+    suffix: str, save_series: Callable[..., list[Path]], tmp_path: Path
+) -> None:
+    voxels = np.random.default_rng(0).integers(1, 99, (20, 24, 3))
+    affine = np.array([[-0.9, 0.1, 0.2, 31.4], [0.1, -1.1, 0.4, -27], [0.1, 0.3, 4.2, 12.7], [0, 0, 0, 1]])
+    affine[:3, 1] -= affine[:3, 0] * (affine[:3, 0] @ affine[:3, 1]) / (affine[:3, 0] @ affine[:3, 0])
+    paths = save_series(tmp_path / "t2", voxels, affine, names=lambda i: f"IM{(i + 1) % 3}{suffix}")
+    write_nifti(tmp_path / "t2.nii.gz", voxels.astype(np.float32), affine)
+    settings = SegmentSettings(fraction=0.5, center_lines=4)
+    series, image = (open_scan(path, "t2", settings) for path in (paths[1], tmp_path / "t2.nii.gz"))
+    torch.testing.assert_close(series.kspace, image.kspace)
+    assert torch.equal(series.mask, image.mask)
+    np.testing.assert_allclose(series.affine, image.affine, atol=1e-5)
+    assert (series.files, series.is_dicom) == (tuple(paths), True)
+    assert (image.files, image.is_dicom) == ((tmp_path / "t2.nii.gz",), False)
+    assert series.notes == image.notes
+    values = torch.rand(*series.kspace.shape, generator=torch.Generator().manual_seed(0))
+    np.testing.assert_array_equal(series.to_grid(values), image.to_grid(values))
+    assert input_files(paths[1]) == sorted(paths)
+    assert input_files(tmp_path / "t2.nii.gz") == [tmp_path / "t2.nii.gz"]
+
+
+def test_a_dicom_segmentation_of_something_else_is_noted(
+    image: Path, save_series: Callable[..., list[Path]], tmp_path: Path
+) -> None:
+    settings = SegmentSettings(dicom_seg=True)
+    note = "no DICOM segmentation: the input is no DICOM series"
+    assert note in open_scan(image, "a", settings).notes
+    (path, _) = save_series(tmp_path / "s", np.ones((4, 4, 2)), np.eye(4))
+    assert note not in open_scan(path, "s", settings).notes
+
+
 def test_what_is_no_scan_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.h5").write_bytes(b"no HDF5")
     with pytest.raises(InputError, match=r"a\.h5: read k-space: expected "):
         open_scan(tmp_path / "a.h5", "a", SegmentSettings())
+    (tmp_path / "a.dcm").write_text("no DICOM")
+    with pytest.raises(
+        InputError, match=r"a\.dcm: read DICOM: expected a DICOM file, received a file of another"
+    ):
+        open_scan(tmp_path / "a.dcm", "a", SegmentSettings())
 
 
 def open_image(path: Path) -> NDArray[np.generic]:

@@ -1,0 +1,61 @@
+"""Find the scans of a BIDS dataset.
+
+Reference: Brain Imaging Data Structure 1.11, https://bids-specification.readthedocs.io
+"""
+
+import re
+from pathlib import Path
+
+from kseg.pipelines.batch import find_files
+from kseg.pipelines.scan_files import IMAGE_SUFFIXES, KSPACE_SUFFIXES
+from kseg.transforms.errors import InputError
+
+DESCRIPTION = "dataset_description.json"
+SOURCE_DATA = "sourcedata"
+# BIDS has no place for k-space; what it knows is kept where it keeps data from before their conversion.
+_SCAN = re.compile(
+    rf"""(?P<before>{SOURCE_DATA}/)?
+    (?P<folder>sub-[0-9a-zA-Z+]+/(?:ses-[0-9a-zA-Z+]+/)?anat)/
+    (?P<entities>sub-[^/]*?)(?:_desc-(?P<desc>[0-9a-zA-Z+]+))?_(?P<suffix>T1w|T2w|PDw)""",
+    re.VERBOSE,
+)
+# Of a scan that is stored as several images, the magnitude is segmented.
+_NO_MAGNITUDE = re.compile(r"_part-(?:phase|real|imag)(?:_|$)")
+
+
+def find_bids(source: Path, leave_out: Path) -> dict[str, list[Path]]:
+    """Find the anatomical scans of a BIDS dataset.
+
+    These are images, `sub-*/[ses-*/]anat/*_{T1w,T2w,PDw}.nii[.gz]`, and k-space of the same names with the suffix
+    `.h5` or `.mrd`, below `sourcedata/`. Images of phase, real or imaginary parts are left aside.
+
+    Args:
+        source: folder of the dataset.
+        leave_out: the output folder, which may lie inside, such as `derivatives/kseg`.
+
+    Returns:
+        Files of each case, keyed by the beginning of the names of its derivatives: relative folder, entities,
+        and `desc` with what was segmented, `sub-1/anat/sub-1_desc-T2w` or `..._desc-T2wkspace`.
+
+    Raises:
+        InputError: no dataset, or a folder that cannot be used, see `find_files`.
+    """
+    found = find_files(source, KSPACE_SUFFIXES + IMAGE_SUFFIXES, leave_out) if source.is_dir() else {}
+    if not (source / DESCRIPTION).is_file():
+        raise InputError(source, "find inputs", f"a BIDS dataset, a folder with {DESCRIPTION}", "none")
+    cases: dict[str, list[Path]] = {}
+    for name, paths in found.items():
+        case = _case(name)
+        suffixes = IMAGE_SUFFIXES if case is None or not case.endswith("kspace") else KSPACE_SUFFIXES
+        scans = [path for path in paths if path.name.endswith(suffixes)]
+        if case is not None and scans:
+            cases.setdefault(case, []).extend(scans)
+    return dict(sorted(cases.items()))
+
+
+def _case(name: str) -> str | None:
+    match = _SCAN.fullmatch(name)
+    if match is None or _NO_MAGNITUDE.search(match["entities"]):
+        return None
+    kind = "kspace" if match["before"] else ""
+    return f"{match['folder']}/{match['entities']}_desc-{match['desc'] or ''}{match['suffix']}{kind}"
