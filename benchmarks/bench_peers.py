@@ -56,8 +56,8 @@ def of_kseg(kspace: Tensor, mask: Tensor) -> Pieces:
 
     return {
         PLAIN: lambda: shipped(x),
-        named("shipped network, as segment runs it", shipped): run_fast,
-        named("SERANet-3 of the paper's size, plain", paper): lambda: paper(x),
+        named("shipped, as segment runs it", shipped): run_fast,
+        named("SERANet-3, paper's size, plain", paper): lambda: paper(x),
     }
 
 
@@ -89,7 +89,7 @@ def of_deepinv(kspace: Tensor, mask: Tensor) -> Pieces:
     y = torch.view_as_real(kspace[:, 0]).movedim(-1, 1).contiguous()
     varnet, modl = VarNet(num_cascades=12).eval(), MoDL().eval()
     return {
-        named("deepinv VarNet, 12 cascades of DnCNN", varnet): lambda: varnet(y, physics),
+        named("deepinv VarNet, 12 cascades", varnet): lambda: varnet(y, physics),
         named("deepinv MoDL, 3 iterations", modl): lambda: modl(y, physics),
     }
 

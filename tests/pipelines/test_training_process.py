@@ -4,6 +4,7 @@ import fcntl
 import os
 import pty
 import re
+import shutil
 import signal
 import struct
 import subprocess
@@ -183,3 +184,26 @@ def test_a_joint_training_starts_a_recurrent_one(start: Start, tmp_path: Path):
     assert shared
     for name in shared:
         torch.testing.assert_close(after[name], before[name], rtol=0, atol=1e-7)
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="compiling for a processor needs g++")
+def test_a_compiled_training_is_the_training_and_keeps_the_names_of_its_weights(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "compiled_code"))
+    # The frozen part shows that a compiled network still switches between training and evaluation.
+    settings = {"epochs": "1", "slices": "[24,30]", "precision": "float32", "frozen": "['reconstruction']"}
+    for folder, compiled in (("eager", "False"), ("compiled", "True")):
+        code, messages = finish(start(folder, compile=compiled, **settings))
+        assert code == 0, messages[-2000:]
+        assert any((tmp_path / "compiled_code").rglob("*.cpp")) == (compiled == "True")
+    eager, compiled = (load(tmp_path / folder / "model.pt") for folder in ("eager", "compiled"))
+    assert list(eager) == list(compiled)
+    for name in eager:
+        # Adam's first step is as long for the smallest gradient as for the largest.
+        torch.testing.assert_close(compiled[name], eager[name], rtol=0, atol=2.1e-3)
+    losses = [
+        float((tmp_path / folder / "log.csv").read_text().splitlines()[1].split(",")[1])
+        for folder in ("eager", "compiled")
+    ]
+    assert losses[1] == pytest.approx(losses[0], abs=1e-4)
