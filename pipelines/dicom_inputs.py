@@ -8,7 +8,7 @@ from kseg.pipelines.cases import files_by_case
 from kseg.transforms.dicom_file import is_dicom, read_elements, unheard
 from kseg.transforms.errors import InputError
 
-_SUFFIX = ".dcm"
+DICOM_SUFFIX = ".dcm"
 _OTHER_SUFFIXES = (".nii", ".nii.gz", ".h5", ".mrd", ".json", ".jsonl", ".tsv", ".csv", ".txt")
 _DIRECTORY = "DICOMDIR"
 # Reports, presentation states, key images, registrations, plans, masks: what comes along with scans.
@@ -66,11 +66,11 @@ def looks_like_dicom(path: Path) -> bool:
     name = path.name.lower()
     if name.endswith(_OTHER_SUFFIXES) or path.name == _DIRECTORY:
         return False
-    return name.endswith(_SUFFIX) or is_dicom(path)
+    return name.endswith(DICOM_SUFFIX) or is_dicom(path)
 
 
 def _without_suffix(name: str) -> str:
-    return name[: -len(_SUFFIX)] if name.lower().endswith(_SUFFIX) else name
+    return name[: -len(DICOM_SUFFIX)] if name.lower().endswith(DICOM_SUFFIX) else name
 
 
 def _element(path: Path, keyword: str) -> str | None:
