@@ -8,7 +8,7 @@ import math
 import os
 import warnings
 import xml.etree.ElementTree as ElementTree
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -32,18 +32,46 @@ class Encoding:
         fov_mm: field of view along the same directions; the last is the slice thickness of a stack of slices.
         centre_line: index of the phase-encoding line at the centre of k-space.
         trajectory: `cartesian`, `radial`, ...
+        recon_fov_mm: field of view that is to be shown, of which the readout and the slice encoding may have been
+            given more (oversampling); None if the header does not say.
+        centre_partition: index of the slice-encoding step at the centre of k-space.
+        calibration: how lines for the calibration of coils were acquired: `embedded`, `separate`, ...; `none`.
     """
 
     matrix: tuple[int, int, int]
     fov_mm: tuple[float, float, float]
     centre_line: int
     trajectory: str = "cartesian"
+    recon_fov_mm: tuple[float, float, float] | None = None
+    centre_partition: int = 0
+    calibration: str = "none"
+
+    def without_oversampling(self) -> "Encoding":
+        """The same voxels within the field of view that is to be shown, along readout and slice encoding.
+
+        Phase encoding keeps its extent: lines that were left out cannot be cut.
+
+        Example:
+            >>> whole = Encoding((640, 368, 1), (280.0, 161.0, 4.5), 184, recon_fov_mm=(140.0, 140.0, 4.5))
+            >>> whole.without_oversampling()
+            Encoding(matrix=(320, 368, 1), fov_mm=(140.0, 161.0, 4.5), centre_line=184, trajectory='cartesian', ...)
+        """
+        if self.recon_fov_mm is None:
+            return self
+        matrix, fov = list(self.matrix), list(self.fov_mm)
+        for axis in (0, 2):
+            n = round(self.matrix[axis] * self.recon_fov_mm[axis] / self.fov_mm[axis])
+            if 1 <= n < self.matrix[axis]:
+                matrix[axis], fov[axis] = n, self.fov_mm[axis] * n / self.matrix[axis]
+        return replace(
+            self, matrix=(matrix[0], matrix[1], matrix[2]), fov_mm=(fov[0], fov[1], fov[2]), recon_fov_mm=None
+        )
 
     def affine(self, n_slices: int) -> npt.NDArray[np.float64]:
         """Affine of a stack of slices, (x, y, slice) indices to millimetres.
 
         The header tells sizes but no directions: axes are taken as right, anterior, superior and the middle
-        voxel as the origin. The grid is that of the encoded space, so an oversampled readout stays so.
+        voxel as the origin.
 
         Args:
             n_slices: length of the stack.
@@ -70,8 +98,9 @@ def header_xml(shape: tuple[int, int, int, int], spacing_mm: tuple[float, float,
         spacing_mm: voxel size along (x, y, slice).
 
     Example:
-        >>> read_encoding(header_xml((15, 4, 640, 320), (0.5, 0.5, 4.5)), "scan.h5", "read k-space")
-        Encoding(matrix=(640, 320, 1), fov_mm=(320.0, 160.0, 4.5), centre_line=160, trajectory='cartesian')
+        >>> encoding = read_encoding(header_xml((15, 4, 640, 320), (0.5, 0.5, 4.5)), "scan.h5", "read k-space")
+        >>> encoding.matrix, encoding.fov_mm, encoding.centre_line
+        ((640, 320, 1), (320.0, 160.0, 4.5), 160)
     """
     n_slices, n_coils, n_y, n_x = shape
     # The serializer spells NumPy's numbers in a way that no reader knows.
@@ -137,10 +166,15 @@ def read_encoding(xml: object, path: str | os.PathLike[str], stage: str) -> Enco
 
     matrix = [int(number(f"encodedSpace/matrixSize/{axis}", int, 1)) for axis in "xyz"]
     fov = [number(f"encodedSpace/fieldOfView_mm/{axis}", float, 1e-3) for axis in "xyz"]
-    centre = "encodingLimits/kspace_encoding_step_1/center"
+    shown = "reconSpace/fieldOfView_mm/"
+    recon = [number(shown + axis, float, 1e-3) for axis in "xyz"] if text(shown + "x") else None
+    centre, partition = (f"encodingLimits/kspace_encoding_step_{step}/center" for step in (1, 2))
     return Encoding(
         matrix=(matrix[0], matrix[1], matrix[2]),
         fov_mm=(fov[0], fov[1], fov[2]),
         centre_line=matrix[1] // 2 if text(centre) is None else int(number(centre, int, 0)),
         trajectory=text("trajectory") or "cartesian",
+        recon_fov_mm=None if recon is None else (recon[0], recon[1], recon[2]),
+        centre_partition=matrix[2] // 2 if text(partition) is None else int(number(partition, int, 0)),
+        calibration=text("parallelImaging/calibrationMode") or "none",
     )

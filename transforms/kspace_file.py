@@ -6,7 +6,7 @@ nothing is flipped. No patient identifier is read or written.
 """
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,10 @@ from torch import Tensor
 from kseg import __version__
 from kseg.transforms.atomic import atomic_path
 from kseg.transforms.errors import InputError, require_file
-from kseg.transforms.ismrmrd_file import is_raw_scan, read_raw_scan
+from kseg.transforms.ismrmrd_file import StackChoice, is_raw_scan, read_raw_scan
 from kseg.transforms.ismrmrd_header import header_xml, read_encoding
 from kseg.transforms.nifti import is_invertible
+from kseg.transforms.readout_oversampling import kept_voxels, remove_oversampling, thin_mask
 
 READ, WRITE = "read k-space", "write k-space"
 DAMAGE = (OSError, KeyError, RuntimeError, TypeError, ValueError)
@@ -43,6 +44,9 @@ class KSpaceVolume:
         seed: seed of the simulation; None for a measurement.
         subject: pseudonym of the subject, the name of the file if it holds none.
         mask_inferred: the file holds no mask; the empty samples were taken as not sampled.
+        maps: sensitivities of the coils, complex64 (coil, slice, y, x), the slice axis 1 if all share them; None if
+            unknown.
+        notes: what the reader of the file chose and did.
     """
 
     kspace: Tensor
@@ -52,6 +56,8 @@ class KSpaceVolume:
     seed: int | None
     subject: str
     mask_inferred: bool = False
+    maps: Tensor | None = None
+    notes: tuple[str, ...] = ()
 
 
 def write_kspace(path: str | os.PathLike[str], volume: KSpaceVolume) -> None:
@@ -61,7 +67,7 @@ def write_kspace(path: str | os.PathLike[str], volume: KSpaceVolume) -> None:
 
     Args:
         path: ends in `.h5` for fastMRI's and MONAI's readers; replaced if it exists.
-        volume: what to write; `mask_inferred` is not stored.
+        volume: what to write; `mask_inferred` and `notes` are not stored.
 
     Raises:
         InputError: the parts of the volume do not fit together.
@@ -71,6 +77,8 @@ def write_kspace(path: str | os.PathLike[str], volume: KSpaceVolume) -> None:
     kspace = volume.kspace.numpy(force=True)
     spacing = np.linalg.norm(volume.affine[:3, :3], axis=0)
     arrays = {"mask": volume.mask.numpy(force=True), "affine": volume.affine.astype(np.float64)}
+    if volume.maps is not None:
+        arrays["sensitivities"] = volume.maps.movedim(0, 1).numpy(force=True)
     # The newer structure has checksums, which the default, older one has not.
     with atomic_path(path) as temporary, h5py.File(temporary, "w", libver="v110") as file:
         stored = kspace[:, 0] if kspace.shape[1] == 1 else kspace
@@ -85,15 +93,17 @@ def write_kspace(path: str | os.PathLike[str], volume: KSpaceVolume) -> None:
             file.attrs["seed"] = np.int64(volume.seed)
 
 
-def read_kspace(path: str | os.PathLike[str]) -> KSpaceVolume:
+def read_kspace(path: str | os.PathLike[str], choice: StackChoice | None = None) -> KSpaceVolume:
     """Read a k-space volume of kseg, of fastMRI, or an ISMRMRD raw scan.
 
     A file without an affine gets one from the field of view in its ISMRMRD header (see
-    `kseg.transforms.ismrmrd_header.Encoding.affine`). A file without a mask gets the one that its empty lines
-    show, and `mask_inferred` says so.
+    `kseg.transforms.ismrmrd_header.Encoding.affine`), and oversampling of its readout is removed. A file without a
+    mask gets the one that its empty lines show, and `mask_inferred` says so. Lines of other programs that are empty
+    in all slices, as those that fill up the matrix, count as not sampled.
 
     Args:
         path: an HDF5 file.
+        choice: which contrast, phase, repetition and set of a raw scan; the first of each if not given.
 
     Raises:
         InputError: no such file, empty, truncated, damaged, or its content is no usable k-space.
@@ -104,7 +114,7 @@ def read_kspace(path: str | os.PathLike[str]) -> KSpaceVolume:
         raise InputError(path, READ, "an HDF5 file", "a file of another kind")
     try:
         with h5py.File(path, "r") as file:
-            volume = _read_raw(path, file) if is_raw_scan(file) else _read_sorted(path, file)
+            volume = _read_raw(path, file, choice) if is_raw_scan(file) else _read_sorted(path, file)
     except InputError:
         raise
     except DAMAGE as error:
@@ -142,25 +152,54 @@ def _text(text: str) -> Array:
     return np.array(encoded, h5py.string_dtype("utf-8", len(encoded)))
 
 
-def _read_raw(path: Path, file: h5py.File) -> KSpaceVolume:
-    scan = read_raw_scan(file, path)
-    affine = scan.encoding.affine(len(scan.kspace))
-    return KSpaceVolume(scan.kspace, smallest_mask(scan.sampled), affine, None, None, path.stem)
+def _read_raw(path: Path, file: h5py.File, choice: StackChoice | None) -> KSpaceVolume:
+    scan = read_raw_scan(file, path, choice)
+    mask = smallest_mask(scan.sampled)
+    return KSpaceVolume(
+        scan.kspace, mask, scan.affine, None, None, path.stem, maps=scan.maps, notes=scan.notes
+    )
 
 
 def _read_sorted(path: Path, file: h5py.File) -> KSpaceVolume:
     kspace = _read_array(path, file)
-    affine = file["affine"][()] if "affine" in file else _affine_of_header(path, file, kspace)
-    mask = _read_mask(path, file["mask"][()]) if "mask" in file else None
-    return KSpaceVolume(
+    mask = _read_mask(path, file["mask"][()], kspace.shape) if "mask" in file else None
+    volume = KSpaceVolume(
         kspace=kspace,
         mask=smallest_mask((kspace != 0).any(dim=1)) if mask is None else mask,
-        affine=np.asarray(affine, np.float64),
+        affine=np.asarray(file["affine"][()], np.float64) if "affine" in file else np.eye(4),
         sigma=_attribute(path, file, "sigma", float, int),
         seed=_attribute(path, file, "seed", int),
         subject=_attribute(path, file, "subject", str) or path.stem,
         mask_inferred=mask is None,
+        maps=_read_maps(path, file) if "sensitivities" in file else None,
     )
+    _require_consistent(path, READ, volume)
+    return volume if "affine" in file else _placed_by_header(path, file, volume)
+
+
+def _placed_by_header(path: Path, file: h5py.File, volume: KSpaceVolume) -> KSpaceVolume:
+    """What other programs wrote: with its affine, without oversampling, and without empty lines in its mask."""
+    if "ismrmrd_header" not in file:
+        raise InputError(path, READ, "an `affine`, or an `ismrmrd_header` with the field of view", "neither")
+    encoding = read_encoding(file["ismrmrd_header"][()], path, READ)
+    kspace, mask, maps = volume.kspace, volume.mask, volume.maps
+    if encoding.matrix[:2] != tuple(kspace.shape[2:]):
+        expected = f"k-space of the encoded matrix (y, x) = {encoding.matrix[:2]}, or an `affine`"
+        raise InputError(path, READ, expected, f"(y, x) = {tuple(kspace.shape[2:])}")
+    mask = mask & (kspace != 0).flatten(0, 2).any(dim=0)
+    shown = encoding.without_oversampling()
+    n_samples, n_y = kspace.shape[2], shown.matrix[0]
+    if n_y < n_samples:
+        kspace = remove_oversampling(kspace, n_y)
+        if mask.ndim == 3:
+            if (mask[:, 1:] & ~mask[:, :-1]).sum(dim=1).add(mask[:, 0]).max() > 1:
+                raise InputError(path, READ, "readouts without holes, being oversampled", "some with holes")
+            mask = thin_mask(mask, n_y)
+            kspace *= mask[:, None]
+        maps = None if maps is None else maps[:, :, kept_voxels(n_samples, n_y)]
+    notes = (f"readout oversampling removed: {n_y} of {n_samples} voxels kept",) if n_y < n_samples else ()
+    affine = shown.affine(len(kspace))
+    return replace(volume, kspace=kspace, mask=mask, maps=maps, affine=affine, notes=notes)
 
 
 def _read_array(path: Path, file: h5py.File) -> Tensor:
@@ -178,21 +217,32 @@ def _read_array(path: Path, file: h5py.File) -> Tensor:
     return torch.from_numpy(array if array.ndim == 4 else array[:, None])
 
 
-def _read_mask(path: Path, stored: Any) -> Tensor:
+def _read_mask(path: Path, stored: Any, shape: tuple[int, ...]) -> Tensor:
     mask = np.asarray(stored)
     if not np.isin(mask, (0, 1)).all():
         raise InputError(path, READ, "a mask of zeros and ones", str(mask[~np.isin(mask, (0, 1))].flat[0]))
+    # Some programs keep axes of length 1, so that the mask spreads over their k-space.
+    if mask.ndim > 1 and mask.shape not in _mask_shapes(shape) and mask.size == shape[-1]:
+        mask = mask.reshape(-1)
     return torch.from_numpy(mask.astype(bool))
 
 
-def _affine_of_header(path: Path, file: h5py.File, kspace: Tensor) -> Affine:
-    if "ismrmrd_header" not in file:
-        raise InputError(path, READ, "an `affine`, or an `ismrmrd_header` with the field of view", "neither")
-    encoding = read_encoding(file["ismrmrd_header"][()], path, READ)
-    if encoding.matrix[:2] != tuple(kspace.shape[2:]):
-        expected = f"k-space of the encoded matrix (y, x) = {encoding.matrix[:2]}, or an `affine`"
-        raise InputError(path, READ, expected, f"(y, x) = {tuple(kspace.shape[2:])}")
-    return encoding.affine(len(kspace))
+def _read_maps(path: Path, file: h5py.File) -> Tensor:
+    stored = file["sensitivities"][()]
+    if not isinstance(stored, np.ndarray) or stored.dtype.kind != "c" or stored.ndim != 4:
+        raise InputError(path, READ, "complex `sensitivities` (slice, coil, y, x)", _kind(stored))
+    return torch.from_numpy(stored.astype(np.complex64)).movedim(1, 0)
+
+
+def _kind(values: Any) -> str:
+    return (
+        f"{values.dtype} of shape {values.shape}" if isinstance(values, np.ndarray) else type(values).__name__
+    )
+
+
+def _mask_shapes(shape: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+    n_slices, _, n_y, n_x = shape
+    return ((n_x,), (n_slices, n_x), (n_slices, n_y, n_x))
 
 
 def _attribute(path: Path, file: h5py.File, name: str, *kinds: type) -> Any:
@@ -218,13 +268,22 @@ def _require_consistent(path: Path, stage: str, volume: KSpaceVolume) -> None:
         raise InputError(path, stage, "finite k-space", f"{bad} NaN or infinite of {kspace.numel()}")
     if not kspace.any():
         raise InputError(path, stage, "k-space with a signal", "zeros only")
-    n_slices, _, n_y, n_x = kspace.shape
-    shapes = ((n_x,), (n_slices, n_x), (n_slices, n_y, n_x))
+    n_slices, n_coils, n_y, n_x = kspace.shape
+    shapes = _mask_shapes(kspace.shape)
     if mask.dtype != torch.bool or tuple(mask.shape) not in shapes:
         expected = "a boolean mask (x,) = {}, (slice, x) = {} or (slice, y, x) = {}".format(*shapes)
         raise InputError(path, stage, expected, f"{mask.dtype} of shape {tuple(mask.shape)}")
     if not mask.any():
         raise InputError(path, stage, "a mask with sampled lines", "none")
+    if volume.maps is not None:
+        maps = volume.maps
+        if tuple(maps.shape) not in [(n_coils, count, n_y, n_x) for count in (1, n_slices)]:
+            expected = f"sensitivities (coil, slice, y, x) = {(n_coils, n_slices, n_y, n_x)}"
+            raise InputError(path, stage, expected, str(tuple(maps.shape)))
+        if maps.dtype != torch.complex64 or not maps.isfinite().all() or not maps.any():
+            raise InputError(
+                path, stage, "finite complex64 sensitivities", f"{maps.dtype}, zero or not finite"
+            )
     if not is_invertible(volume.affine):
         raise InputError(path, stage, "an invertible 4 x 4 affine", str(volume.affine))
     if not volume.subject:

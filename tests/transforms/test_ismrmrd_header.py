@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from ismrmrd import xsd
@@ -6,11 +8,16 @@ from kseg.transforms.errors import InputError
 from kseg.transforms.ismrmrd_header import Encoding, header_xml, read_encoding
 
 XML = header_xml((15, 4, 640, 320), (0.5, np.float64(0.25), 4.5))
+FIRST, SECOND = XML.split("<reconSpace>")
+SHOWN = (SECOND, SECOND.replace("<x>160.0</x>", "<x>80.0</x>").replace("<y>160.0</y>", "<y>120.0</y>"))
 
 
 def test_header_comes_back():
     encoding = read_encoding(XML.encode(), "scan.h5", "read")
-    assert encoding == Encoding((640, 320, 1), (160.0, 160.0, 4.5), 160, "cartesian")
+    size = 160.0, 160.0, 4.5
+    assert encoding == Encoding((640, 320, 1), size, 160, "cartesian", recon_fov_mm=size)
+    assert encoding.without_oversampling() == replace(encoding, recon_fov_mm=None)
+    assert replace(encoding, recon_fov_mm=None).without_oversampling().matrix == (640, 320, 1)
 
 
 def test_header_is_valid_for_the_ismrmrd_package_and_names_nobody():
@@ -35,6 +42,26 @@ def test_the_centre_line_may_be_missing():
     start, end = XML.index("<kspace_encoding_step_1>"), XML.index("</kspace_encoding_step_1>")
     xml = XML[:start] + XML[end + len("</kspace_encoding_step_1>") :]
     assert read_encoding(xml, "scan.h5", "read").centre_line == 160
+
+
+def test_oversampling_is_what_the_header_shows_less_of():
+    encoding = read_encoding(XML.replace(*SHOWN), "scan.h5", "read")
+    assert encoding.recon_fov_mm == (80.0, 120.0, 4.5)
+    shown = encoding.without_oversampling()
+    # Phase encoding keeps its extent; voxels keep their size.
+    assert (shown.matrix, shown.fov_mm) == ((320, 320, 1), (80.0, 160.0, 4.5))
+    slab = Encoding((64, 48, 20), (128.0, 96.0, 60.0), 24, recon_fov_mm=(256.0, 96.0, 48.0))
+    assert slab.without_oversampling().matrix == (64, 48, 16)
+    assert slab.without_oversampling().fov_mm == (128.0, 96.0, 48.0)
+
+
+def test_calibration_and_partitions_are_read():
+    mode = "<parallelImaging><accelerationFactor><kspace_encoding_step_1>2</kspace_encoding_step_1>"
+    mode += "<kspace_encoding_step_2>1</kspace_encoding_step_2></accelerationFactor>"
+    mode += "<calibrationMode>embedded</calibrationMode></parallelImaging></encoding>"
+    encoding = read_encoding(XML.replace("</encoding>", mode), "scan.h5", "read")
+    assert (encoding.calibration, encoding.centre_partition) == ("embedded", 0)
+    assert read_encoding(XML, "scan.h5", "read").calibration == "none"
 
 
 @pytest.mark.parametrize(
