@@ -6,6 +6,7 @@ from pathlib import Path
 
 from kseg.pipelines.cases import files_by_case
 from kseg.transforms.dicom_file import is_dicom, read_elements, unheard
+from kseg.transforms.dicom_series import series_files
 from kseg.transforms.errors import InputError
 
 DICOM_SUFFIX = ".dcm"
@@ -67,6 +68,18 @@ def looks_like_dicom(path: Path) -> bool:
     if name.endswith(_OTHER_SUFFIXES) or path.name == _DIRECTORY:
         return False
     return name.endswith(DICOM_SUFFIX) or is_dicom(path)
+
+
+def input_files(path: Path) -> list[Path]:
+    """All files of an input, by name: those of a DICOM series, or the one that it is.
+
+    Args:
+        path: a scan, see `find_scans`.
+
+    Raises:
+        InputError: a DICOM file that cannot be read.
+    """
+    return [path] if path.name.endswith(_OTHER_SUFFIXES) else series_files(path)
 
 
 def _without_suffix(name: str) -> str:

@@ -13,7 +13,7 @@ from torch import Tensor
 from kseg.pipelines.image_scan import scan_image
 from kseg.pipelines.scan_files import IMAGE_SUFFIXES, KSPACE_SUFFIXES
 from kseg.pipelines.segment_settings import SegmentSettings
-from kseg.transforms.dicom_series import read_dicom_series, series_files
+from kseg.transforms.dicom_series import read_dicom_series
 from kseg.transforms.kspace_file import read_kspace
 from kseg.transforms.nifti import NiftiVolume, read_nifti
 from kseg.transforms.sampling import gaussian_lines, line_count
@@ -45,18 +45,6 @@ class Scan:
     notes: list[str]
     files: tuple[Path, ...]
     is_dicom: bool = False
-
-
-def input_files(path: Path) -> list[Path]:
-    """All files of an input, by name: those of a DICOM series, or the one that it is.
-
-    Args:
-        path: see `open_scan`.
-
-    Raises:
-        InputError: a DICOM file that cannot be read.
-    """
-    return [path] if path.name.endswith(KSPACE_SUFFIXES + IMAGE_SUFFIXES) else series_files(path)
 
 
 def open_scan(path: Path, case: str, settings: SegmentSettings) -> Scan:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 
-from kseg.pipelines.dicom_inputs import find_dicom_series, looks_like_dicom
+from kseg.pipelines.dicom_inputs import find_dicom_series, input_files, looks_like_dicom
 from kseg.transforms import dicom_file
 
 Save = Callable[..., list[Path]]
@@ -106,6 +106,14 @@ def test_a_single_file_stands_for_its_series(save_series: Save, tmp_path: Path) 
     (tmp_path / "notes.txt").write_text("scans")
     assert found(tmp_path / "notes.txt") == {}
     assert not looks_like_dicom(tmp_path / "notes.txt")
+
+
+def test_the_files_of_an_input_are_all_of_a_series_or_the_one_that_it_is(
+    save_series: Save, tmp_path: Path
+) -> None:
+    paths = save_series(tmp_path, VOXELS, AFFINE, names=lambda i: f"IM{(i + 1) % 3}")
+    assert input_files(paths[1]) == sorted(paths)
+    assert input_files(tmp_path / "a.nii.gz") == [tmp_path / "a.nii.gz"]
 
 
 def test_listing_never_reads_beyond_the_few_elements_it_needs(

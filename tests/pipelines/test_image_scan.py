@@ -75,6 +75,35 @@ def test_axes_of_the_file_do_not_matter(
     np.testing.assert_array_equal(received, expected)
 
 
+def sheared() -> NDArray[np.float64]:
+    """Slices that are shifted along their plane, in-plane axes that are not perpendicular; oblique."""
+    affine = oblique()
+    affine[:3, 2] += 0.7 * affine[:3, 0] - 0.4 * affine[:3, 1]
+    affine[:3, 1] += 0.15 * affine[:3, 0]
+    affine[:3, :2] /= np.linalg.norm(affine[:3, :2], axis=0)
+    return affine
+
+
+def diagonal() -> NDArray[np.float64]:
+    """Turned by 45 degrees about x: no axis is nearer to y than to z."""
+    affine, half = np.eye(4), np.sqrt(0.5)
+    affine[1:3, 1:3] = [[half, -half], [half, half]]
+    return affine
+
+
+@pytest.mark.parametrize("affine", [oblique(), sheared(), diagonal()], ids=["oblique", "sheared", "diagonal"])
+@pytest.mark.parametrize("axes", ORIENTATIONS)
+def test_oblique_and_sheared_images_come_back_to_their_own_voxels(
+    axes: str, affine: NDArray[np.float64], tmp_path: Path
+) -> None:
+    array, affine = turn(values(*SHAPE), affine, axes)
+    write_nifti(tmp_path / "a.nii.gz", array.astype(np.float32), affine)
+    scan = scan_file(tmp_path / "a.nii.gz")
+    np.testing.assert_allclose(scan.affine, affine, atol=1e-5)
+    back = scan.to_input_grid(ifft2c(scan.kspace).real)
+    np.testing.assert_allclose(back[..., 0], array, atol=1e-5)
+
+
 @pytest.mark.parametrize("spacing_mm", [(0.5, 0.5, 2.0), (1.7, 0.9, 3.0), (2.0, 4.0, 1.0)])
 def test_results_come_back_to_a_tenth_of_a_millimetre(
     spacing_mm: tuple[float, float, float], tmp_path: Path
