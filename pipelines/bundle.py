@@ -11,7 +11,9 @@ from monai.bundle import ConfigParser
 from torch import nn
 
 from kseg.networks.warm_start import load_weights
+from kseg.pipelines.bundle_check import STAGE, require_trusted
 from kseg.pipelines.bundle_folder import find_bundle
+from kseg.pipelines.config_check import check_config
 from kseg.transforms.errors import InputError, require_file
 
 _STAGE = "read bundle"
@@ -35,20 +37,23 @@ class LoadedBundle:
     weights_sha256: str
 
 
-def load_bundle(name_or_path: str) -> LoadedBundle:
+def load_bundle(name_or_path: str, trust: bool = False) -> LoadedBundle:
     """Load the network of a bundle with its weights, `models/model.pt`.
 
     Args:
         name_or_path: see `find_bundle`.
+        trust: take a bundle that `check_bundle` refuses, and run whatever code it names.
 
     Raises:
-        InputError: no such bundle, a configuration that is missing or makes no network, or weights that are
-            missing, damaged or not those of the network.
+        InputError: no such bundle, one that is refused, a configuration that is missing or makes no network, or
+            weights that are missing, damaged or not those of the network.
     """
     root = find_bundle(name_or_path)
+    if not trust:
+        require_trusted(root)
     metadata = read_config(root / "configs" / "metadata.json")
     with torch.random.fork_rng(devices=[]):  # the weights that are drawn here are replaced at once
-        network = build_network(str(root))
+        network = build_network(str(root), trust=trust)
     weights = root / "models" / "model.pt"
     load_weights(network, weights)
     return LoadedBundle(
@@ -60,7 +65,10 @@ def load_bundle(name_or_path: str) -> LoadedBundle:
 
 
 def build_network(
-    bundle_root: str, overrides: dict[str, Any] | None = None, without: Sequence[str] = ()
+    bundle_root: str,
+    overrides: dict[str, Any] | None = None,
+    without: Sequence[str] = (),
+    trust: bool = False,
 ) -> nn.Module:
     """Make the network that a bundle's inference configuration defines, with random weights.
 
@@ -68,9 +76,10 @@ def build_network(
         bundle_root: folder of the bundle.
         overrides: arguments that differ, such as `{"n_recurrences": 0}`; `_target_` names another network.
         without: arguments that are left out, those that another network does not take.
+        trust: build what `check_config` refuses, such as a network of another package.
 
     Raises:
-        InputError: no inference configuration, or one that makes no network.
+        InputError: no inference configuration, or one that makes no network, or names code that is refused.
     """
     path = Path(bundle_root) / "configs" / "inference.json"
     definition = read_config(path).get("network_def")
@@ -79,6 +88,10 @@ def build_network(
     arguments = {
         key: value for key, value in {**definition, **(overrides or {})}.items() if key not in without
     }
+    # Here too: overrides come from a configuration that may have put them together while it ran.
+    findings = [] if trust else check_config({"network_def": arguments}, path, STAGE)
+    if findings:
+        raise findings[0]
     try:
         network = ConfigParser({"network": arguments}).get_parsed_content("network")
     except Exception as error:  # whatever the constructor of the network raises; MONAI wraps it

@@ -11,6 +11,7 @@ from typing import Any
 from monai.bundle import ConfigParser
 
 from kseg.pipelines.bundle_folder import find_bundle
+from kseg.pipelines.bundle_seal import seal_bundle
 from kseg.pipelines.evaluate import evaluate
 from kseg.pipelines.metrics_table import ClassSummary, read_metrics, summarise
 from kseg.pipelines.segment import segment
@@ -153,4 +154,5 @@ def _write_bundle(training: Training, flip: bool, folder: Path, runs: Path) -> P
     (folder / "configs/inference.json").write_text(json.dumps(inference, indent=4) + "\n", encoding="utf-8")
     shutil.copyfile(shipped / "metadata.json", folder / "configs/metadata.json")
     shutil.copyfile(weights_of(training, runs), folder / "models/model.pt")
+    seal_bundle(folder)
     return folder

@@ -12,6 +12,7 @@ import torch
 from monai.bundle import ConfigParser
 from torch import Tensor
 
+from kseg.pipelines.bundle_seal import seal_bundle
 from kseg.pipelines.segment import segment
 from kseg.pipelines.segment_settings import SegmentSettings
 from kseg.transforms.channels import channels_to_complex, complex_to_channels
@@ -222,6 +223,7 @@ def test_a_network_with_neighbours_trains_and_segments_volumes(
     content["network_def"]["n_neighbours"] = 1
     config.write_text(json.dumps(content))
     torch.save(weights, bundle / "models" / "model.pt")
+    seal_bundle(bundle)
     volume = save_kspace("a.h5", n_slices=3)
     assert segment(volume.parent, tmp_path / "out", str(bundle), SegmentSettings()).exit_code == 0
     assert np.asarray(nibabel.load(tmp_path / "out" / "a_seg.nii.gz").dataobj).shape == (24, 20, 3)

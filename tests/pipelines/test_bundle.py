@@ -10,6 +10,7 @@ from torch import nn
 from kseg.networks.segnetmri import SegNetMRI
 from kseg.networks.seranet import SERANet
 from kseg.pipelines.bundle import build_network, load_bundle
+from kseg.pipelines.bundle_seal import seal_bundle
 from kseg.transforms.errors import InputError
 
 SMALL = {
@@ -30,6 +31,7 @@ def bundle(tmp_path: Path, seeded: None) -> Path:
     (root / "configs/inference.json").write_text(json.dumps({"network_def": SMALL, "output_dir": "."}))
     (root / "configs/metadata.json").write_text(json.dumps({"version": "1.2.3"}))
     torch.save(build_network(str(root)).state_dict(), root / "models/model.pt")
+    seal_bundle(root)
     return root
 
 
@@ -73,11 +75,12 @@ def test_another_network_takes_what_it_knows_of_the_definition(bundle: Path):
 def test_weights_are_never_optional(bundle: Path):
     weights = bundle / "models/model.pt"
     torch.save(nn.Linear(2, 2).state_dict(), weights)
+    seal_bundle(bundle)
     with refused(weights, "load weights: expected the "):
         load_bundle(str(bundle))
     weights.unlink()
     with refused(weights, "load weights: expected a file, received No such file"):
-        load_bundle(str(bundle))
+        load_bundle(str(bundle), trust=True)
 
 
 @pytest.mark.parametrize("name", ["inference.json", "metadata.json"])
@@ -97,7 +100,7 @@ def test_configurations_that_cannot_be_read_are_refused(
     if content is not None:
         path.write_text(content)
     with refused(path, message):
-        load_bundle(str(bundle))
+        load_bundle(str(bundle), trust=True)
 
 
 @pytest.mark.parametrize(
@@ -120,5 +123,35 @@ def test_definitions_that_make_no_network_are_refused(definition: object, messag
     path = bundle / "configs/inference.json"
     path.write_text(json.dumps({"network_def": definition}))
     with refused(path, f"read bundle: {message}") as error:
-        build_network(str(bundle))
+        build_network(str(bundle), trust=True)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"_target_": "os.system", "command": "touch {}"}, "the name of a class that bundles may use"),
+        ({"_target_": "torch.nn.Identity", "x": "$open('{}', 'w').close()"}, "an expression of the safe sub"),
+        ({"x": {"_target_": "os.system", "command": "touch {}"}}, "the name of a class that bundles may use"),
+        ({"x": "%{}.json#x"}, "a macro of this configuration"),
+    ],
+)
+def test_overrides_that_are_put_together_as_code_do_not_run(
+    overrides: dict, message: str, bundle: Path, tmp_path: Path
+):
+    # As a configuration can: 'os.' + 'system' is a text like any other until a network is made of it.
+    trace = tmp_path / "trace"
+    filled = json.loads(json.dumps(overrides).replace("{}", str(trace)))
+    with refused(bundle / "configs/inference.json", f"check bundle: expected {message}"):
+        build_network(str(bundle), filled)
+    assert not trace.exists()
+
+
+def test_a_bundle_that_changed_is_refused_unless_it_is_trusted(bundle: Path):
+    path = bundle / "configs/metadata.json"
+    path.write_text(json.dumps({"version": "1.2.4"}))
+    with refused(path, "check bundle: expected the file that was sealed, received another content; --trust "):
+        load_bundle(str(bundle))
+    assert load_bundle(str(bundle), trust=True).version == "1.2.4"
+    seal_bundle(bundle)
+    assert load_bundle(str(bundle)).version == "1.2.4"

@@ -26,6 +26,7 @@ from kseg.networks.seranet import SERANet, normalize_scan
 from kseg.pipelines import segment_work as module
 from kseg.pipelines.batch import BatchResult
 from kseg.pipelines.bundle import LoadedBundle
+from kseg.pipelines.bundle_seal import seal_bundle
 from kseg.pipelines.digest import file_sha256
 from kseg.pipelines.inference_options import InferenceOptions
 from kseg.pipelines.manifest import Shard
@@ -235,6 +236,7 @@ def test_averaging_with_the_mirrored_scan_is_asked_for_or_left_to_the_bundle(
     shutil.copytree(tiny_bundle, flipping)
     config = flipping / "configs" / "inference.json"
     config.write_text(json.dumps({**json.loads(config.read_text()), "flip": True}))
+    seal_bundle(flipping)
     for name, bundle, flip in (
         ("plain", tiny_bundle, None),
         ("never", flipping, False),
@@ -264,6 +266,7 @@ def test_the_temperature_of_the_bundle_changes_probabilities_but_no_mask(
         shutil.copytree(tiny_bundle, bundle)
         config = bundle / "configs" / "inference.json"
         config.write_text(json.dumps({**json.loads(config.read_text()), "temperature": temperature}))
+        seal_bundle(bundle)
         output = tmp_path / f"out_{temperature}"
         segment(tmp_path / "a.h5", output, str(bundle), SegmentSettings(probabilities=True))
         assert records(output)[0]["temperature"] == temperature
@@ -436,6 +439,7 @@ def test_a_run_goes_on_where_it_was_and_says_what_it_does_again(
     weights = torch.load(bundle / "models" / "model.pt")
     weights = {name: value + 0.01 if value.is_floating_point() else value for name, value in weights.items()}
     torch.save(weights, bundle / "models" / "model.pt")
+    seal_bundle(bundle)
     assert run() == (["a", "b", "bad", "d", "site/c"], [], [])
     assert "5 done again: other weights" in said(caplog)
     assert run(SegmentSettings(probabilities=True))[0] == ["a", "b", "bad", "d", "site/c"]

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from kseg.pipelines import study_head
+from kseg.pipelines.bundle_seal import seal_bundle
 from kseg.pipelines.evaluate import evaluate
 from kseg.pipelines.metrics_table import MetricsRow, read_metrics
 from kseg.pipelines.segment import segment
@@ -94,6 +95,7 @@ def test_the_network_is_used_as_the_bundle_says(
     mirrored = shutil.copytree(tiny_bundle, tmp_path / "mirrored")
     configuration = mirrored / "configs" / "inference.json"
     configuration.write_text(json.dumps(json.loads(configuration.read_text()) | {"flip": True}))
+    seal_bundle(mirrored)
     one = replace(settings, fractions=(0.5,), noises=(0.2,))
     (result,) = study(heads / "a.nii.gz", tmp_path / "out", str(mirrored), one).results
     simulate(heads / "a.nii.gz", tmp_path / "scans", replace(settings.scan, noise=0.2, fraction=0.5))
@@ -161,6 +163,7 @@ def test_what_is_known_is_not_measured_again(
     other = shutil.copytree(tiny_bundle, tmp_path / "other")
     configuration = other / "configs" / "inference.json"
     configuration.write_text(json.dumps(json.loads(configuration.read_text()) | {"flip": True}))
+    seal_bundle(other)
     assert len(study_again(settings, other)) == 8
 
 

@@ -1,0 +1,51 @@
+"""The `kseg bundle` commands: check a bundle before it is used, and list its files with their digests."""
+
+from typing import Annotated
+
+import typer
+
+bundle_app = typer.Typer(
+    name="bundle",
+    help="Check and seal bundles.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+Bundle = Annotated[
+    str, typer.Argument(metavar="BUNDLE", help="Name of a shipped bundle, or a bundle's folder.")
+]
+
+
+@bundle_app.command(epilog="Example: kseg bundle check downloads/some_bundle")
+def check(bundle: Bundle) -> None:
+    """Look for code and changed files in a bundle.
+
+    Nothing of the bundle runs. Prints what was found, one line each, and ends with exit code 1 if anything was.
+    """
+    from kseg.pipelines.bundle_check import check_bundle
+    from kseg.pipelines.bundle_files import MANIFEST
+    from kseg.pipelines.bundle_folder import find_bundle
+    from kseg.pipelines.digest import file_sha256
+
+    root = find_bundle(bundle)
+    findings = check_bundle(root)
+    for finding in findings:
+        typer.echo(str(finding))
+    if findings:
+        typer.echo(f"refused: {root}: {len(findings)} findings", err=True)
+        raise typer.Exit(1)
+    typer.echo(f"clean: {root}, {MANIFEST} {file_sha256(root / MANIFEST)}")
+
+
+@bundle_app.command(epilog="Example: kseg bundle seal my_bundle")
+def seal(bundle: Bundle) -> None:
+    """List the files of a bundle with their SHA-256.
+
+    Writes SHA256SUMS into the bundle, after which a file that changes is found by check. What lies in data/ and
+    eval/ does not count.
+    """
+    from kseg.pipelines.bundle_folder import find_bundle
+    from kseg.pipelines.bundle_seal import seal_bundle
+
+    root = find_bundle(bundle)
+    typer.echo(f"sealed: {root}, SHA256SUMS {seal_bundle(root)}")

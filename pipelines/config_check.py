@@ -1,0 +1,126 @@
+"""Look through a configuration for what could run code of its author's choice; nothing of it is built."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from kseg.pipelines.config_expressions import IMPORTS, refuse_expression, refuse_reference
+from kseg.pipelines.config_paths import refuse_path
+from kseg.pipelines.config_targets import refuse_target
+from kseg.pipelines.plain_text import plain
+from kseg.transforms.errors import InputError
+
+# MONAI takes texts in these for names of code, wherever it lies.
+_NAMES_OF_CODE = {"reader", "writer", "merger_cls"}
+# These switch a protection off, or a debugger on.
+_SWITCHES = {
+    "_debug_",
+    "allow_pickle",
+    "pickle_module",
+    "trust",
+    "trust_remote_code",
+    "trust_repo",
+    "weights_only",
+}
+_MODES = ("default", "callable")
+
+Id = tuple[str, ...]
+
+
+def check_config(content: object, path: Path, stage: str) -> list[InputError]:
+    """Check a configuration of a workflow.
+
+    Args:
+        content: what was read.
+        path: the file that it was read from, for messages.
+        stage: the step that wants it, for messages.
+
+    Returns:
+        What is refused; empty where nothing is.
+    """
+    if not isinstance(content, dict):
+        return [InputError(path, stage, "a configuration, items by name", type(content).__name__)]
+    return [
+        InputError(path, stage, expected, f"{received} in {plain('::'.join(id_))}")
+        for id_, expected, received in _findings(content, ())
+    ]
+
+
+def check_metadata(content: object, path: Path, stage: str) -> list[InputError]:
+    """Check metadata: MONAI evaluates expressions there too, though nothing needs them.
+
+    Args:
+        content: what was read.
+        path: the file that it was read from, for messages.
+        stage: the step that wants it, for messages.
+
+    Returns:
+        What is refused; empty where nothing is.
+    """
+    if not isinstance(content, dict):
+        return [InputError(path, stage, "metadata, items by name", type(content).__name__)]
+    findings = []
+    for id_, value in _texts(content, ()):
+        if "$" in value or value.startswith(("%", "@")) or "_target_" in value:
+            received = f"{plain(value)} in {plain('::'.join(id_))}"
+            findings.append(InputError(path, stage, "metadata without expressions and targets", received))
+    return findings
+
+
+def _findings(value: Any, id_: Id) -> Iterator[tuple[Id, str, str]]:
+    """What is refused: where it stands, what is expected, what was received."""
+    for key, item in _children(value):
+        # Of an override such as `train#trainer#_target_` the last name counts.
+        place = (*id_, *key.removeprefix("+").replace("#", "::").split("::"))
+        name = place[-1]
+        if name == "_target_":
+            reason = "no text" if not isinstance(item, str) else refuse_target(item)
+            if reason:
+                yield place, "the name of a class that bundles may use", f"{plain(item)} ({reason})"
+        elif name in _NAMES_OF_CODE:
+            yield from _names_of_code(item, place)
+        elif name in _SWITCHES:
+            yield place, "no switch of a protection", name
+        elif name == "_mode_" and item not in _MODES:
+            yield place, f"a mode, one of {', '.join(_MODES)}", plain(item)
+        elif name == "_disabled_" and not isinstance(item, str | bool):
+            yield place, "true, false or an expression", plain(item)
+        if isinstance(item, str):
+            yield from _in_text(item, place)
+        else:
+            yield from _findings(item, place)
+
+
+def _children(value: Any) -> list[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        return [(str(key), item) for key, item in value.items()]
+    return [(str(index), item) for index, item in enumerate(value)] if isinstance(value, list) else []
+
+
+def _names_of_code(value: Any, place: Id) -> Iterator[tuple[Id, str, str]]:
+    for item in value if isinstance(value, list) else [value]:
+        if isinstance(item, str) and (reason := refuse_target(item)):
+            yield place, "the name of a class that bundles may use", f"{plain(item)} ({reason})"
+
+
+def _in_text(text: str, place: Id) -> Iterator[tuple[Id, str, str]]:
+    if text.startswith("$"):
+        if reason := refuse_expression(text[1:], imports=place[0] == IMPORTS):
+            yield place, "an expression of the safe subset", reason
+    elif text.startswith("%"):
+        # A macro that names a file finds it in the current folder, not in the bundle.
+        if reason := refuse_reference(text[1:]):
+            yield place, "a macro of this configuration", reason
+    elif text.startswith("@"):
+        if reason := refuse_reference(text[1:]):
+            yield place, "a reference to an item of the configuration", reason
+    elif reason := refuse_path(text):
+        yield place, "a place below the bundle or a folder that its user chooses", reason
+
+
+def _texts(value: Any, id_: Id) -> Iterator[tuple[Id, str]]:
+    for key, item in _children(value):
+        yield (*id_, key), key
+        if isinstance(item, str):
+            yield (*id_, key), item
+        yield from _texts(item, (*id_, key))
