@@ -94,7 +94,7 @@ def test_segments_are_coded_and_say_who_made_them(files: tuple[Path, ...], tmp_p
         "85756007",
         "85756007",
     ]
-    algorithm = described[0].algorithm_identification[0]
+    algorithm = seg.SegmentSequence[0].SegmentationAlgorithmIdentificationSequence[0]
     assert algorithm.AlgorithmName == "kseg brain"
     assert algorithm.AlgorithmVersion == f"{__version__}, bundle 0.1.0"
     assert (seg.Manufacturer, seg.SoftwareVersions, seg.DeviceSerialNumber) == (
@@ -136,7 +136,11 @@ def test_the_same_input_gives_the_same_bytes_and_other_input_another_object(
 
 def test_dates_come_from_the_series_and_are_needed_by_nobody(save_series: Save, tmp_path: Path) -> None:
     def undate(keywords: tuple[str, ...]) -> Callable[[int, Dataset], None]:
-        return lambda index, dataset: [delattr(dataset, keyword) for keyword in keywords][:0]
+        def change(_: int, dataset: Dataset) -> None:
+            for keyword in keywords:
+                delattr(dataset, keyword)
+
+        return change
 
     content, series = ("ContentDate", "ContentTime"), ("SeriesDate", "SeriesTime")
     for gone, expected in (
