@@ -1,6 +1,8 @@
 """What every test may ask for, and the one thing that none may do: move a global random state."""
 
+import json
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,19 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
 
+from kseg.pipelines.bundle import build_network
+from kseg.pipelines.bundle_folder import find_bundle
+from kseg.pipelines.bundle_seal import seal_bundle
+
 ROOT = Path(__file__).resolve().parents[1]
+
+# What makes each bundle small enough for a test: changes of its inference configuration.
+SMALL: dict[str, dict[str, Any]] = {
+    "brain_kspace_segmentation": {
+        "network_def": {"n_blocks": 1, "n_recurrences": 1, "n_filters": 4, "unet_channels": [4, 8]},
+        "flip": False,
+    }
+}
 
 
 @pytest.fixture(scope="session")
@@ -108,6 +122,45 @@ def _mr_image(pixels: NDArray[Any], lps: NDArray[np.float64], index: int, uid: s
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, 16, 15
     dataset.PixelData = np.ascontiguousarray(pixels.T.astype(np.int16)).tobytes()
     return dataset
+
+
+@pytest.fixture(scope="session")
+def small_bundle(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Gives a copy of the named bundle with a network of a few hundred weights, for tests that only read it."""
+    made: dict[str, Path] = {}
+
+    def make(name: str) -> Path:
+        if name not in made:
+            made[name] = _small_copy(name, tmp_path_factory.mktemp("bundle"))
+        return made[name]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(small_bundle: Callable[[str], Path]) -> Path:
+    """The small copy of the brain bundle."""
+    return small_bundle("brain_kspace_segmentation")
+
+
+def _small_copy(name: str, folder: Path) -> Path:
+    bundle = folder / name
+    shutil.copytree(find_bundle(name), bundle, ignore=shutil.ignore_patterns("*.pt", "eval"))
+    config = bundle / "configs" / "inference.json"
+    content = json.loads(config.read_text())
+    for key, value in SMALL[name].items():
+        content[key] = content[key] | value if isinstance(value, dict) else value
+    config.write_text(json.dumps(content))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = build_network(str(bundle))
+        # Weights as they are drawn make one class of everything.
+        for parameter in network.parameters():
+            parameter.data += 0.2 * torch.randn_like(parameter)
+    (bundle / "models").mkdir(exist_ok=True)
+    torch.save(network.state_dict(), bundle / "models" / "model.pt")
+    seal_bundle(bundle)
+    return bundle
 
 
 def global_states() -> dict[str, object]:

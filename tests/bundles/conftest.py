@@ -1,6 +1,5 @@
-"""Bundles to try out: copies with a small network and weights of their own, and MONAI's commands on them."""
+"""Small copies of the bundles, data for them, and MONAI's commands."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -12,49 +11,30 @@ import numpy as np
 import pytest
 import torch
 
-from kseg.pipelines.bundle import build_network
 from kseg.pipelines.bundle_folder import find_bundle
 from kseg.transforms.kspace_file import KSpaceVolume, write_kspace
 from kseg.transforms.nifti import write_nifti
 from kseg.transforms.sampling import gaussian_lines
 
-SMALL = {"n_blocks": 1, "n_recurrences": 1, "n_filters": 4, "unet_channels": [4, 8]}
+BUNDLES = sorted(
+    path.parent.name for path in find_bundle("brain_kspace_segmentation").parent.glob("*/configs")
+)
 AFFINE = np.array([[-1.0, 0.1, 0, 9], [0.1, 1, 0, -7], [0, 0, 3, 5], [0, 0, 0, 1]])
 
 MonaiCommand = Callable[..., subprocess.CompletedProcess[str]]
 SaveKSpace = Callable[..., Path]
 
 
-def small_bundle(folder: Path) -> Path:
-    """Copy the brain bundle into a folder, with a small network of random weights that are not zero anywhere."""
-    bundle = folder / "brain_kspace_segmentation"
-    left_by_training = shutil.ignore_patterns("*.pt", "eval")
-    shutil.copytree(find_bundle(bundle.name), bundle, ignore=left_by_training)
-    config = bundle / "configs" / "inference.json"
-    content = json.loads(config.read_text())
-    content["network_def"] |= SMALL
-    content["flip"] = False
-    config.write_text(json.dumps(content))
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        network = build_network(str(bundle))
-        for parameter in network.parameters():
-            parameter.data += 0.1 * torch.randn_like(parameter)
-    (bundle / "models").mkdir(exist_ok=True)
-    torch.save(network.state_dict(), bundle / "models" / "model.pt")
-    return bundle
-
-
 @pytest.fixture
-def bundle(tmp_path: Path) -> Path:
-    """A copy of the brain bundle that the test may change."""
-    return small_bundle(tmp_path)
+def bundle(tiny_bundle: Path, tmp_path: Path) -> Path:
+    """A copy of the small brain bundle that the test may change."""
+    return shutil.copytree(tiny_bundle, tmp_path / tiny_bundle.name)
 
 
-@pytest.fixture(scope="module")
-def shared_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the brain bundle that tests only read."""
-    return small_bundle(tmp_path_factory.mktemp("bundle"))
+@pytest.fixture(params=BUNDLES)
+def any_bundle(request: pytest.FixtureRequest, small_bundle: Callable[[str], Path]) -> Path:
+    """The small copy of each bundle in turn, for tests that only read it."""
+    return small_bundle(request.param)
 
 
 @pytest.fixture

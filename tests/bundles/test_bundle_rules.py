@@ -115,6 +115,13 @@ def test_network_is_defined_once(bundle: Path) -> None:
 
 
 @each_bundle
+def test_no_layer_addresses_what_it_changes_by_its_place_in_a_list(bundle: Path) -> None:
+    for path in (bundle / "configs").rglob("*.json"):
+        by_place = [key for key in json.loads(path.read_text()) if re.search(r"(#|::)\d+(#|::|$)", key)]
+        assert by_place == [], path.name
+
+
+@each_bundle
 def test_everything_named_exists(bundle: Path) -> None:
     for path in (bundle / "configs").rglob("*.json"):
         for target in re.findall(r'"_target_": "([^"]+)"', path.read_text()):
