@@ -14,7 +14,8 @@ from kseg.networks.warm_start import load_weights
 from kseg.pipelines.bundle_check import STAGE, require_trusted
 from kseg.pipelines.bundle_folder import find_bundle
 from kseg.pipelines.config_check import check_config
-from kseg.transforms.errors import InputError, require_file
+from kseg.pipelines.config_file import read_plain
+from kseg.transforms.errors import InputError
 
 _STAGE = "read bundle"
 _NETWORK = "a network_def that makes a network"
@@ -111,11 +112,9 @@ def read_config(path: Path) -> dict[str, Any]:
         path: JSON file.
 
     Raises:
-        InputError: no such file, or one that is not JSON.
+        InputError: no such file, or one that is no JSON object, or not plain; see `read_plain`.
     """
-    require_file(path, _STAGE)
-    try:
-        config: dict[str, Any] = ConfigParser.load_config_file(path)
-    except ValueError as error:
-        raise InputError(path, _STAGE, "JSON", str(error)) from error
+    config = read_plain(path, _STAGE)
+    if not isinstance(config, dict):
+        raise InputError(path, _STAGE, "a JSON object", type(config).__name__)
     return config

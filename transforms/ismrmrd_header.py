@@ -146,7 +146,7 @@ def read_encoding(xml: object, path: str | os.PathLike[str], stage: str) -> Enco
         raise InputError(path, stage, "an XML ISMRMRD header", type(xml).__name__)
     try:
         root = ElementTree.fromstring(xml)
-    except ElementTree.ParseError as error:
+    except (ElementTree.ParseError, LookupError, ValueError) as error:
         raise InputError(path, stage, "an XML ISMRMRD header", str(error)) from error
 
     def text(name: str) -> str | None:

@@ -166,7 +166,7 @@ def _read_sorted(path: Path, file: h5py.File) -> KSpaceVolume:
     volume = KSpaceVolume(
         kspace=kspace,
         mask=smallest_mask((kspace != 0).any(dim=1)) if mask is None else mask,
-        affine=np.asarray(file["affine"][()], np.float64) if "affine" in file else np.eye(4),
+        affine=_read_affine(path, file) if "affine" in file else np.eye(4),
         sigma=_attribute(path, file, "sigma", float, int),
         seed=_attribute(path, file, "seed", int),
         subject=_attribute(path, file, "subject", str) or path.stem,
@@ -213,7 +213,9 @@ def _read_array(path: Path, file: h5py.File) -> Tensor:
         raise InputError(
             path, READ, "`kspace` (slice, y, x) or (slice, coil, y, x)", f"shape {dataset.shape}"
         )
-    array = dataset[()].astype(np.complex64, copy=False)
+    # What is beyond complex64 becomes infinite, which is refused in its turn.
+    with np.errstate(over="ignore"):
+        array = dataset[()].astype(np.complex64, copy=False)
     return torch.from_numpy(array if array.ndim == 4 else array[:, None])
 
 
@@ -231,7 +233,15 @@ def _read_maps(path: Path, file: h5py.File) -> Tensor:
     stored = file["sensitivities"][()]
     if not isinstance(stored, np.ndarray) or stored.dtype.kind != "c" or stored.ndim != 4:
         raise InputError(path, READ, "complex `sensitivities` (slice, coil, y, x)", _kind(stored))
-    return torch.from_numpy(stored.astype(np.complex64)).movedim(1, 0)
+    with np.errstate(over="ignore"):
+        return torch.from_numpy(stored.astype(np.complex64)).movedim(1, 0)
+
+
+def _read_affine(path: Path, file: h5py.File) -> Affine:
+    stored = file["affine"][()]
+    if not isinstance(stored, np.ndarray) or stored.dtype.kind not in "iuf":
+        raise InputError(path, READ, "an `affine` of real numbers", _kind(stored))
+    return stored.astype(np.float64)
 
 
 def _kind(values: Any) -> str:

@@ -26,7 +26,9 @@ READ, WRITE = "read NIfTI", "write NIfTI"
 LARGEST_LABEL = 65535
 FARTHEST = 1e9
 GZIP_MAGIC, FAST = b"\x1f\x8b", 1
-DAMAGE = (OSError, EOFError, zlib.error, ImageFileError, HeaderDataError, WrapStructError)
+DAMAGE = (
+    OSError, EOFError, ValueError, OverflowError, zlib.error, ImageFileError, HeaderDataError, WrapStructError,
+)  # fmt: skip
 
 Array = npt.NDArray[Any]
 Affine = npt.NDArray[np.float64]
@@ -64,9 +66,11 @@ def read_nifti(path: str | os.PathLike[str]) -> NiftiVolume:
     try:
         image = _parse(path, _content(path))
         array = np.asanyarray(image.dataobj)
+        return NiftiVolume(_checked_voxels(path, array), _checked_affine(path, image))
+    except InputError:
+        raise
     except DAMAGE as error:
         raise InputError(path, READ, "an intact NIfTI file", f"{type(error).__name__}: {error}") from error
-    return NiftiVolume(_checked_voxels(path, array), _checked_affine(path, image))
 
 
 def read_label_map(path: str | os.PathLike[str]) -> NiftiVolume:

@@ -89,7 +89,8 @@ def test_weights_are_never_optional(bundle: Path):
     [
         (None, "read bundle: expected a file, received No such file"),
         ("", "read bundle: expected a file with content, received an empty file"),
-        ("{'a': 1}", "read bundle: expected JSON, received Expecting property name"),
+        ("{'a': 1}", "read bundle: expected JSON, received 'JSONDecodeError: Expecting property name"),
+        ("[1]", "read bundle: expected a JSON object, received list"),
     ],
 )
 def test_configurations_that_cannot_be_read_are_refused(

@@ -88,6 +88,11 @@ def test_other_headers_are_refused(old, new, message):
         read_encoding(XML.replace(old, new), "scan.h5", "read")
 
 
+def test_a_header_in_an_unknown_encoding_is_refused():
+    with pytest.raises(InputError, match=r"expected an XML ISMRMRD header, received unknown encoding: accii"):
+        read_encoding(XML.replace('"ascii"', '"accii"').encode(), "scan.h5", "read")
+
+
 def test_a_header_that_is_no_text_is_refused():
     with pytest.raises(InputError, match=r"expected an XML ISMRMRD header, received float"):
         read_encoding(1.0, "scan.h5", "read")

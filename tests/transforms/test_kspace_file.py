@@ -444,7 +444,17 @@ class TestUnusableFiles:
 
     def test_affine_of_text(self, path):
         self.replace(path, "affine", "identity")
-        self.check(path, "an intact HDF5 file", "ValueError: ")
+        self.check(path, "an `affine` of real numbers", "bytes$")
+
+    def test_affine_of_complex_numbers(self, path):
+        self.replace(path, "affine", np.eye(4) + 0j)
+        self.check(path, "an `affine` of real numbers", r"complex128 of shape \(4, 4\)$")
+
+    def test_values_beyond_single_precision(self, path, volume):
+        kspace = volume.kspace.to(torch.complex128).numpy()
+        kspace[0, 0, 0, 0] = 1e300
+        self.replace(path, "kspace", kspace)
+        self.check(path, "finite k-space", "1 NaN or infinite of 288$")
 
     def test_neither_affine_nor_header(self, path, volume):
         write_plain(path, volume.kspace.numpy())

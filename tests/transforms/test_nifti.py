@@ -204,6 +204,22 @@ class TestUnusableFiles:
         path.write_bytes(raw)
         self.check(path, r"\d{15} bytes for shape \(32767, 32767, 32767\)", "832 bytes$")
 
+    @pytest.mark.parametrize(
+        ("field", "value", "received"),
+        [
+            ("vox_offset", np.inf, "OverflowError: "),
+            ("vox_offset", np.nan, "ValueError: "),
+            ("quatern_b", 1e30, "ValueError: w2 should be positive"),
+        ],
+    )
+    def test_headers_without_sense(self, tmp_path, image, field, value, received):
+        write_nifti(tmp_path / "x.nii", image, np.eye(4))
+        content = bytearray((tmp_path / "x.nii").read_bytes())
+        offset = nibabel.Nifti1Header().structarr.dtype.fields[field][1]
+        content[offset : offset + 4] = np.float32(value).tobytes()
+        (tmp_path / "x.nii").write_bytes(content)
+        self.check(tmp_path / "x.nii", "an intact NIfTI file", received)
+
     def test_no_voxels(self, tmp_path):
         path = save(tmp_path / "x.nii", np.zeros((3, 0, 2), np.uint8))
         self.check(path, "axes of at least one voxel", r"shape \(3, 0, 2\)$")
