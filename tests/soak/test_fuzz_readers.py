@@ -3,16 +3,23 @@
 import importlib.util
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
-SOURCE = Path(__file__).with_name("fuzz_readers.py")
-SPEC = importlib.util.spec_from_file_location("fuzz_readers", SOURCE)
-assert SPEC is not None
-assert SPEC.loader is not None
-fuzz_readers = importlib.util.module_from_spec(SPEC)
-sys.modules["fuzz_readers"] = fuzz_readers  # dataclasses look their module up
-SPEC.loader.exec_module(fuzz_readers)
+
+def load(name: str) -> ModuleType:
+    """Import a script of this folder, which is no package."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
+
+
+load("damage")
+fuzz_readers = load("fuzz_readers")
 
 
 @pytest.mark.parametrize("kind", fuzz_readers.KINDS, ids=lambda kind: kind.name)

@@ -1,3 +1,4 @@
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -157,3 +158,19 @@ def test_maps_agree_with_barts(image, maps, tmp_path):
         combine(ifft2c(kspace), each / each.norm(dim=0).clamp(min=1e-9)).abs() for each in (ours, of_bart)
     ]
     assert torch.linalg.vector_norm((images[0] - images[1])[inside]) < 0.01 * images[1][inside].norm()
+
+
+@pytest.mark.skipif("KSEG_DATA" not in os.environ, reason="KSEG_DATA names no folder with a measured slice")
+def test_measured_coils_show_one_image():
+    kspace = torch.from_numpy(np.load(Path(os.environ["KSEG_DATA"], "kspace", "brain_8ch_cartesian.npy")))
+    region = calibration_region((kspace != 0).any(0)[None], kspace.shape[1])
+    assert region == (slice(103, 127), slice(78, 102))
+    maps = estimate_sensitivities(kspace[None], region)[:, 0]
+    centre = torch.zeros_like(kspace)
+    centre[:, region[0], region[1]] = kspace[:, region[0], region[1]]
+    coil_images = ifft2c(centre)
+    # Coil by coil, the image that they combine to explains what each has measured.
+    explained = expand(combine(coil_images, maps), maps)
+    assert torch.linalg.vector_norm(coil_images - explained) < 0.08 * coil_images.norm()
+    one = expand(combine(coil_images, maps.roll(1, 0)), maps.roll(1, 0))
+    assert torch.linalg.vector_norm(coil_images - one) > 0.5 * coil_images.norm()
