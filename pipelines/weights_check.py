@@ -22,6 +22,7 @@ _TENSORS = re.compile(
     r"collections OrderedDict|torch\._utils _rebuild_(tensor_v2|parameter)|torch \w+Storage|torch Size",
     re.ASCII,
 )
+_FIRST_BYTES = b"PK\x03\x04"
 _IMPORTS_BY_STACK = {"STACK_GLOBAL", "INST", "EXT1", "EXT2", "EXT4"}
 
 
@@ -44,6 +45,11 @@ def check_weights(path: Path, stage: str) -> list[InputError]:
 
 
 def _in_archive(path: Path) -> Iterator[tuple[str, str]]:
+    with path.open("rb") as file:
+        # An archive may stand behind anything, which PyTorch then reads in its place: an older, bare pickle.
+        if file.read(4) != _FIRST_BYTES:
+            yield "an archive of tensors", "a file of another kind"
+            return
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
         names = [member.filename for member in members]
