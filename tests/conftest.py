@@ -153,12 +153,13 @@ def _small_copy(name: str, folder: Path) -> Path:
     config.write_text(json.dumps(content))
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        network = build_network(str(bundle))
         # Weights as they are drawn make one class of everything.
-        for parameter in network.parameters():
-            parameter.data += 0.2 * torch.randn_like(parameter)
+        weights = {
+            name: (value + 0.2 * torch.randn(value.shape)).to(value.dtype)
+            for name, value in build_network(str(bundle)).state_dict().items()
+        }
     (bundle / "models").mkdir(exist_ok=True)
-    torch.save(network.state_dict(), bundle / "models" / "model.pt")
+    torch.save(weights, bundle / "models" / "model.pt")
     seal_bundle(bundle)
     return bundle
 
