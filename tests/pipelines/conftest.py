@@ -1,16 +1,11 @@
-"""Heads, and a bundle, that are small enough to be made for a test."""
+"""Heads that are small enough to be made for a test."""
 
-import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
-from kseg.pipelines.bundle import build_network
-from kseg.pipelines.bundle_folder import find_bundle
 from kseg.transforms.grid import AcquisitionGrid
 from kseg.transforms.nifti import write_nifti
 
@@ -65,24 +60,3 @@ def save_head() -> Callable[..., Path]:
 def small_grid() -> AcquisitionGrid:
     """A grid for the heads of `save_head`."""
     return AcquisitionGrid(shape=(8, 40, 32), spacing_mm=(3.0, 1.0, 1.0), headroom_mm=2.0)
-
-
-@pytest.fixture(scope="session")
-def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the brain bundle with a network of a few hundred weights, for tests that only read it."""
-    bundle = tmp_path_factory.mktemp("bundle") / "brain_kspace_segmentation"
-    shutil.copytree(find_bundle(bundle.name), bundle, ignore=shutil.ignore_patterns("*.pt", "eval"))
-    config = bundle / "configs" / "inference.json"
-    content = json.loads(config.read_text())
-    content["network_def"] |= {"n_blocks": 1, "n_recurrences": 1, "n_filters": 4, "unet_channels": [4, 8]}
-    content["flip"] = False
-    config.write_text(json.dumps(content))
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        # Weights as they are drawn make one class of everything.
-        weights = {
-            k: v + 0.2 * torch.randn(v.shape) for k, v in build_network(str(bundle)).state_dict().items()
-        }
-    (bundle / "models").mkdir(exist_ok=True)
-    torch.save(weights, bundle / "models" / "model.pt")
-    return bundle
