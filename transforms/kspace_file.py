@@ -205,7 +205,8 @@ def _placed_by_header(path: Path, file: h5py.File, volume: KSpaceVolume) -> KSpa
 def _read_array(path: Path, file: h5py.File) -> Tensor:
     # Not `file.get`, which takes a damaged dataset for a missing one.
     if "kspace" not in file or not isinstance(file["kspace"], h5py.Dataset):
-        raise InputError(path, READ, "a dataset `kspace`", f"{list(file)}")
+        # Not by their names: other programs put anything there, patients' data too.
+        raise InputError(path, READ, "a dataset `kspace`", f"{len(file)} others")
     dataset = file["kspace"]
     if dataset.dtype.kind != "c":
         raise InputError(path, READ, "complex values in `kspace`", str(dataset.dtype))
@@ -221,6 +222,8 @@ def _read_array(path: Path, file: h5py.File) -> Tensor:
 
 def _read_mask(path: Path, stored: Any, shape: tuple[int, ...]) -> Tensor:
     mask = np.asarray(stored)
+    if mask.dtype.kind not in "biuf":
+        raise InputError(path, READ, "a mask of zeros and ones", type(stored).__name__)
     if not np.isin(mask, (0, 1)).all():
         raise InputError(path, READ, "a mask of zeros and ones", str(mask[~np.isin(mask, (0, 1))].flat[0]))
     # Some programs keep axes of length 1, so that the mask spreads over their k-space.
@@ -264,7 +267,7 @@ def _attribute(path: Path, file: h5py.File, name: str, *kinds: type) -> Any:
     if isinstance(value, bytes):
         value = value.decode(errors="replace")
     if not isinstance(value, kinds):
-        raise InputError(path, READ, f"attribute {name} of type {kinds[0].__name__}", repr(value))
+        raise InputError(path, READ, f"attribute {name} of type {kinds[0].__name__}", type(value).__name__)
     return value
 
 

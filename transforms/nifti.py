@@ -157,7 +157,7 @@ def _parse(path: Path, content: bytes) -> Any:
     elif content[4:8] == b"n+2\0":
         image = Nifti2Image.from_bytes(content)
     else:
-        raise InputError(path, READ, "a single-file NIfTI header", f"bytes {content[:8]!r}")
+        raise InputError(path, READ, "a single-file NIfTI header", "a file of another kind")
     shape = image.shape
     if min(shape, default=0) < 1:
         raise InputError(path, READ, "axes of at least one voxel", f"shape {shape}")

@@ -119,7 +119,7 @@ BROKEN: dict[str, tuple[Callable[[Path], None], str | None]] = {
     "cut.h5": (cut(kspace), KSPACE + "an intact HDF5 file, received OSError: .*truncated file"),
     "flipped.h5": (flipped(kspace, 3000), KSPACE + "an intact HDF5 file, received "),
     "text.h5": (text, KSPACE + "an HDF5 file, received a file of another kind$"),
-    "none.h5": (replaced(kspace=None), KSPACE + r"a dataset `kspace`, received \['affine', "),
+    "none.h5": (replaced(kspace=None), KSPACE + "a dataset `kspace`, received 3 others$"),
     "rank.h5": (
         replaced(kspace=np.ones((20, 18), np.complex64)),
         KSPACE + r"`kspace` \(slice, y, x\) or .*\(20, 18\)$",
@@ -152,8 +152,11 @@ BROKEN: dict[str, tuple[Callable[[Path], None], str | None]] = {
         flipped(image, -6),
         NIFTI + "an intact NIfTI file, received BadGzipFile: CRC check failed",
     ),
-    "text_image.nii": (text, NIFTI + "a single-file NIfTI header, received bytes b'a letter'$"),
-    "packed_text.nii.gz": (packed_text, NIFTI + "a single-file NIfTI header, received bytes b'a letter'$"),
+    "text_image.nii": (text, NIFTI + "a single-file NIfTI header, received a file of another kind$"),
+    "packed_text.nii.gz": (
+        packed_text,
+        NIFTI + "a single-file NIfTI header, received a file of another kind$",
+    ),
     "rank_image.nii.gz": (
         stored(np.ones((4, 4, 4, 2), np.float32)),
         NIFTI + r"three axes \(x, y, z\), received .*\(4, 4, 4, 2\)$",

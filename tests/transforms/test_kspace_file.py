@@ -263,14 +263,14 @@ class TestUnusableFiles:
 
     def test_no_kspace(self, path):
         edit(path, lambda file: file.move("kspace", "image"))
-        self.check(path, "a dataset `kspace`", r"\['affine', 'image', 'ismrmrd_header', 'mask'\]$")
+        self.check(path, "a dataset `kspace`", "4 others$")
 
     def test_kspace_is_a_group(self, path):
         def change(file: h5py.File) -> None:
             del file["kspace"]
             file.create_group("kspace")
 
-        self.check(edit(path, change), "a dataset `kspace`", r"\['affine', ")
+        self.check(edit(path, change), "a dataset `kspace`", r"\d others$")
 
     def test_real_values(self, path, volume):
         self.replace(path, "kspace", volume.kspace.abs().numpy())
@@ -347,10 +347,10 @@ class TestUnusableFiles:
         [
             ("sigma", -0.1, "a noise level sigma >= 0", r"-0\.1"),
             ("sigma", np.nan, "a noise level sigma >= 0", "nan"),
-            ("sigma", "low", "attribute sigma of type float", "'low'"),
+            ("sigma", "low", "attribute sigma of type float", "str"),
             ("seed", -1, r"a seed 0\.\.2\*\*63 - 1", "-1"),
-            ("seed", 0.5, "attribute seed of type int", r"0\.5"),
-            ("subject", 7, "attribute subject of type str", "7"),
+            ("seed", 0.5, "attribute seed of type int", "float"),
+            ("subject", 7, "attribute subject of type str", "int"),
         ],
     )
     def test_attributes(self, path, name, value, expected, received):

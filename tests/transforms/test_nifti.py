@@ -160,11 +160,11 @@ class TestUnusableFiles:
 
     def test_not_nifti(self, tmp_path):
         (tmp_path / "x.nii").write_bytes(b"PNG or anything else")
-        self.check(tmp_path / "x.nii", "a single-file NIfTI header", "bytes b'PNG or a'$")
+        self.check(tmp_path / "x.nii", "a single-file NIfTI header", "a file of another kind$")
 
     def test_half_of_a_header_pair(self, tmp_path, image):
         nibabel.save(nibabel.Nifti1Pair(image, OBLIQUE), tmp_path / "x.img")
-        self.check(tmp_path / "x.hdr", "a single-file NIfTI header", r"bytes b'.*\\x01\\x00.*'$")
+        self.check(tmp_path / "x.hdr", "a single-file NIfTI header", "a file of another kind$")
 
     def test_truncated_nifti_2_header(self, tmp_path, image):
         nibabel.save(nibabel.Nifti2Image(image, OBLIQUE), tmp_path / "x.nii")
