@@ -11,11 +11,12 @@ from torch import Tensor
 class AutocastInferer(SimpleInferer):
     """Call a network under automatic mixed precision on any device.
 
-    MONAI's engines only know the mixed precision of CUDA; processors with bfloat16 units gain as much.
+    MONAI's engines only know the mixed precision of CUDA; processors with bfloat16 units gain as much. Not with
+    float16, in which small gradients vanish unless the loss is scaled.
 
     Args:
         device: where the network runs.
-        dtype: `bfloat16` or `float16` for mixed precision, `float32` for none.
+        dtype: `bfloat16` for mixed precision, `float32` for none.
 
     Raises:
         ValueError: another dtype.
@@ -23,8 +24,8 @@ class AutocastInferer(SimpleInferer):
 
     def __init__(self, device: str | torch.device = "cpu", dtype: str = "bfloat16") -> None:
         super().__init__()
-        if dtype not in ("float32", "bfloat16", "float16"):
-            raise ValueError(f"autocast: expected float32, bfloat16 or float16, received {dtype!r}")
+        if dtype not in ("float32", "bfloat16"):
+            raise ValueError(f"autocast: expected float32 or bfloat16, received {dtype!r}")
         self.device_type = torch.device(device).type
         self.dtype: torch.dtype = getattr(torch, dtype)
 

@@ -12,10 +12,9 @@ def network(seeded: None) -> nn.Module:
     return nn.Linear(4, 5)
 
 
-@pytest.mark.parametrize(("name", "dtype"), [("bfloat16", torch.bfloat16), ("float16", torch.float16)])
-def test_the_network_runs_in_mixed_precision(name: str, dtype: torch.dtype, network: nn.Module):
-    result = AutocastInferer("cpu", name)(X, network)
-    assert result.dtype == dtype
+def test_the_network_runs_in_mixed_precision(network: nn.Module):
+    result = AutocastInferer("cpu", "bfloat16")(X, network)
+    assert result.dtype == torch.bfloat16
     torch.testing.assert_close(result.float(), network(X), rtol=0.02, atol=0.02)
     assert not torch.equal(result.float(), network(X))
     assert network(X).dtype == torch.float32
@@ -32,9 +31,7 @@ def test_further_arguments_reach_the_network():
     assert torch.equal(AutocastInferer()(X, network, 2, offset=1), 2 * X + 1)
 
 
-@pytest.mark.parametrize("name", ["float64", "half", "int8"])
+@pytest.mark.parametrize("name", ["float64", "float16", "half"])
 def test_another_precision_is_refused(name: str):
-    with pytest.raises(
-        ValueError, match=f"autocast: expected float32, bfloat16 or float16, received '{name}'"
-    ):
+    with pytest.raises(ValueError, match=f"autocast: expected float32 or bfloat16, received '{name}'"):
         AutocastInferer("cpu", name)
