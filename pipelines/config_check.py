@@ -77,7 +77,7 @@ def _findings(value: Any, id_: Id) -> Iterator[tuple[Id, str, str]]:
             reason = "no text" if not isinstance(item, str) else refuse_target(item)
             if reason:
                 yield place, "the name of a class that bundles may use", f"{plain(item)} ({reason})"
-        elif name in _NAMES_OF_CODE:
+        elif next((each for each in reversed(place) if not each.isdigit()), "") in _NAMES_OF_CODE:
             yield from _names_of_code(item, place)
         elif name in _SWITCHES:
             yield place, "no switch of a protection", name
@@ -98,9 +98,12 @@ def _children(value: Any) -> list[tuple[str, Any]]:
 
 
 def _names_of_code(value: Any, place: Id) -> Iterator[tuple[Id, str, str]]:
-    for item in value if isinstance(value, list) else [value]:
-        if isinstance(item, str) and (reason := refuse_target(item)):
-            yield place, "the name of a class that bundles may use", f"{plain(item)} ({reason})"
+    # Items of a list come here on their own. Of a dictionary MONAI would take the keys, unless it is a component.
+    if isinstance(value, list) or (isinstance(value, Mapping) and "_target_" in value) or value is None:
+        return
+    reason = refuse_target(value) if isinstance(value, str) else "no text"
+    if reason:
+        yield place, "the name of a class that bundles may use", f"{plain(value)} ({reason})"
 
 
 def _in_text(text: str, place: Id) -> Iterator[tuple[Id, str, str]]:

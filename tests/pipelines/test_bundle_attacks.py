@@ -149,6 +149,18 @@ ATTACKS: dict[str, tuple[Attack, str]] = {
         TARGET + '"\\$',
     ),
     "a reader by override": (item(lambda trace: ["os.system"], "pre#transforms#0#reader"), TARGET),
+    "a reader in a list": (item(lambda trace: "os.system", "pre#transforms#0#reader#1"), TARGET),
+    "a reader as a key": (
+        item(
+            lambda trace: {
+                "_target_": "LoadImaged",
+                "keys": "image",
+                "reader": {"os.system": 1},
+                "command": f"touch {trace}",
+            }
+        ),
+        TARGET + "{'os.system': 1}",
+    ),
     "a writer": (target("SaveImaged", keys="pred", writer="os.system"), TARGET + "'os.system'"),
     "a merger": (target("PatchInferer", merger_cls="os.system"), TARGET + "'os.system'"),
     "pickles allowed": (
@@ -256,6 +268,7 @@ def test_attacks_are_refused_before_they_run(
         "a target that is computed",
         "a target that is a component",
         "a reader",
+        "a reader as a key",
         "an expression",
         "an import in an expression",
         "a requirement",

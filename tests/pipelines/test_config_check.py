@@ -34,6 +34,11 @@ def config_findings(content: object) -> list[str]:
                 "reader": ["NibabelReader", {"_target_": "ITKReader"}],
             }
         },
+        {
+            "a": {"_target_": "LoadImaged", "reader": None},
+            "a#reader": "ITKReader",
+            "b": [{"writer": "ITKWriter"}],
+        },
         {"+train#handlers": [{"_target_": "StatsHandler"}], "train#trainer#max_epochs": 3},
     ],
 )
@@ -60,6 +65,12 @@ def test_configurations_without_findings(content: object) -> None:
         ({"a": {"reader": "@b"}}, "the name of a class that bundles may use, received '@b' (no dotted name)"),
         ({"a": {"reader": ["ITKReader", "os.system"]}}, "received 'os.system' (no class"),
         ({"a": {"reader": {"_target_": "os.system"}}}, "in 'a::reader::_target_'"),
+        (
+            {"a#reader#0": "os.system"},
+            "received 'os.system' (no class of a module that bundles may use) in 'a::reader::0'",
+        ),
+        ({"a": {"reader": [["os.system"]]}}, "in 'a::reader::0::0'"),
+        ({"a": {"writer": {"os.system": 1}}}, "received {'os.system': 1} (no text) in 'a::writer'"),
         (
             {"a": {"weights_only": False}},
             "no switch of a protection, received weights_only in 'a::weights_only'",
