@@ -15,6 +15,7 @@ import typer
 
 from kseg import __version__
 from kseg.pipelines.batch import BatchResult
+from kseg.pipelines.bundle_command import bundle_app
 from kseg.pipelines.progress import progress
 
 DEFAULT_BUNDLE = "brain_kspace_segmentation"
@@ -28,6 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(bundle_app)
 
 Source = Literal["freesurfer", "brainweb_20", "brainweb_normal", "brainweb_20_fuzzy", "brainweb_normal_fuzzy"]
 SequenceName = Literal["spin_echo", "gradient_echo", "inversion_recovery"]
@@ -132,7 +134,7 @@ def segment(
         Path | None,
         typer.Argument(
             metavar="INPUT",
-            help="k-space (.h5, .mrd), image (.nii, .nii.gz), or a folder of them.",
+            help="k-space (.h5, .mrd), image (.nii, .nii.gz), DICOM, or a folder of them.",
             show_default=False,
         ),
     ] = None,
@@ -168,6 +170,12 @@ def segment(
             show_default="as the bundle says",
         ),
     ] = None,
+    bids: Annotated[
+        bool, typer.Option("--bids", help="INPUT is a BIDS dataset; write BIDS derivatives.")
+    ] = False,
+    dicom_seg: Annotated[
+        bool, typer.Option("--dicom-seg", help="Also write a DICOM segmentation of DICOM series.")
+    ] = False,
     fraction: Annotated[
         float, typer.Option(help="Share of an image's lines that is used; k-space files are as they are.")
     ] = 1.0,
@@ -191,6 +199,16 @@ def segment(
     relist: Annotated[
         bool, typer.Option("--relist", help="List INPUT anew for a shard; otherwise shards share one list.")
     ] = False,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Use a bundle that `kseg bundle check` refuses; it may run code.")
+    ] = False,
+    engine: Annotated[
+        Literal["processes", "ray"], typer.Option(help="Worker processes, or actors of Ray.")
+    ] = "processes",
+    address: Annotated[
+        str | None,
+        typer.Option(help="Of a Ray cluster.", show_default="none: Ray is started on this machine"),
+    ] = None,
     merge: Annotated[
         Path | None,
         typer.Option(metavar="OUT", help="Segment nothing; make one summary of the shards in OUT."),
@@ -222,18 +240,22 @@ def segment(
         uncertainty=uncertainty,
         flip=flip,
         precision=precision,
+        bids=bids,
+        dicom_seg=dicom_seg,
         fraction=fraction,
         center_lines=center_lines,
         seed=seed,
     )
     run = RunSettings(
-        engine="processes",
+        engine=engine,
         workers=workers,
         timeout=timeout,
+        address=address,
         shard=parse_shard(shard),
         resume=resume,
         retry_failed=retry_failed,
         relist=relist,
+        trust=trust,
     )
     _finish(segment_files(source, output, bundle, settings, run), "segmented", source)
 

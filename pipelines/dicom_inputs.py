@@ -79,7 +79,7 @@ def input_files(path: Path) -> list[Path]:
     Raises:
         InputError: a DICOM file that cannot be read.
     """
-    return [path] if path.name.endswith(_OTHER_SUFFIXES) else series_files(path)
+    return series_files(path) if looks_like_dicom(path) else [path]
 
 
 def _without_suffix(name: str) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kseg.pipelines.digest import file_sha256
+from kseg.pipelines.input_state import input_sha256, input_state
 from kseg.transforms.errors import InputError
 
 Work = Callable[[str, Path], dict[str, Any]]
@@ -22,8 +22,8 @@ class Item:
 
     Attributes:
         case: relative folder and name without suffix.
-        path: the file.
-        size: of the file, bytes; -1 where it could not be looked at.
+        path: the file; of a DICOM series the first.
+        size: of all its files, bytes; -1 where they could not be looked at.
         mtime_ns: when it was last changed, nanoseconds since 1970.
         others: names of further files of the same case, which make it ambiguous.
     """
@@ -45,11 +45,11 @@ def list_items(cases: Mapping[str, list[Path]]) -> list[Item]:
     for case, (path, *others) in cases.items():
         names = tuple(other.name for other in others)
         try:
-            status = path.stat()
-        except OSError:  # whoever reads it says what is wrong
+            size, mtime_ns = input_state(path)
+        except (OSError, InputError):  # whoever reads it says what is wrong
             items.append(Item(case, path, others=names))
         else:
-            items.append(Item(case, path, status.st_size, status.st_mtime_ns, names))
+            items.append(Item(case, path, size, mtime_ns, names))
     return items
 
 
@@ -69,7 +69,7 @@ def do_item(item: Item, work: Work, stage: str) -> Record:
             raise InputError(item.path, stage, expected, ", ".join((item.path.name, *item.others)))
         _require_as_listed(item, stage)
         result = work(item.case, item.path)
-        record |= {"input_sha256": file_sha256(item.path), "status": "ok", **result}
+        record |= {"input_sha256": input_sha256(item.path), "status": "ok", **result}
     except Exception as error:  # whatever it is, the others go on
         record |= failure(item, stage, error)
     record["seconds"] = round(time.monotonic() - began, 3)
@@ -79,10 +79,10 @@ def do_item(item: Item, work: Work, stage: str) -> Record:
 def _require_as_listed(item: Item, stage: str) -> None:
     if item.size < 0:
         return
-    status = item.path.stat()
-    if (status.st_size, status.st_mtime_ns) != (item.size, item.mtime_ns):
+    state = input_state(item.path)
+    if state != (item.size, item.mtime_ns):
         expected = f"the file that was listed, {item.size} bytes"
-        raise InputError(item.path, stage, expected, f"one that was changed since, {status.st_size} bytes")
+        raise InputError(item.path, stage, expected, f"one that was changed since, {state[0]} bytes")
 
 
 def start_record(item: Item) -> Record:
@@ -114,3 +114,21 @@ def failure(item: Item, stage: str, error: Exception) -> Record:
             text = f"{type(error).__name__}: {text}"
         text = f"{item.path}: {stage}: {text}"
     return {"status": "failed", "stage": stage, "error": text, "error_class": type(error).__name__}
+
+
+def failed_record(item: Item, stage: str, began: float, error_class: str, differs: tuple[str, str]) -> Record:
+    """The record of an item that took its process with it.
+
+    Args:
+        item: the case.
+        stage: what was being done.
+        began: when, monotonic seconds.
+        error_class: what happened.
+        differs: what was expected, and what was received.
+    """
+    return {
+        **start_record(item),
+        **failure(item, stage, InputError(item.path, stage, *differs)),
+        "error_class": error_class,
+        "seconds": round(time.monotonic() - began, 3),
+    }

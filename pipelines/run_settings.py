@@ -19,6 +19,7 @@ class RunSettings:
         resume: leave what an earlier run finished, if its records and files say that it is still right.
         retry_failed: do again what failed in an earlier run.
         relist: list the input anew though other shards use an earlier list.
+        trust: take a bundle that `kseg bundle check` refuses, and run whatever code it names.
     """
 
     engine: Literal["here", "processes", "ray"] = "here"
@@ -29,3 +30,4 @@ class RunSettings:
     resume: bool = True
     retry_failed: bool = False
     relist: bool = False
+    trust: bool = False

@@ -1,16 +1,16 @@
 """Segment folders of k-space files and of images; PyTorch is loaded where the work is done."""
 
 import logging
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from kseg.pipelines.batch import BatchResult, run_batch
-from kseg.pipelines.bundle_folder import find_bundle, weights_file
-from kseg.pipelines.digest import file_sha256
+from kseg.pipelines.bids_outputs import write_dataset_files
 from kseg.pipelines.engines import Engine, InProcess
-from kseg.pipelines.items import Item, Work, list_items
+from kseg.pipelines.find_scans import find_scans
+from kseg.pipelines.items import list_items
 from kseg.pipelines.manifest import manifest_changes, read_manifest, write_manifest
+from kseg.pipelines.provenance import read_provenance
+from kseg.pipelines.ray_workers import RayWorkers
 from kseg.pipelines.records import open_records, read_records
 from kseg.pipelines.result_files import (
     MANIFEST,
@@ -21,56 +21,12 @@ from kseg.pipelines.result_files import (
 )
 from kseg.pipelines.resume import resume
 from kseg.pipelines.run_settings import RunSettings
-from kseg.pipelines.scan_files import find_scans
 from kseg.pipelines.segment_settings import SegmentSettings
+from kseg.pipelines.segment_task import SegmentTask
 from kseg.pipelines.summary import write_summary
 from kseg.pipelines.workers import Workers
-from kseg.transforms.errors import require_file
 
 _logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class SegmentTask:
-    """What every process loads to segment.
-
-    Attributes:
-        output: output folder.
-        bundle: name or folder of the bundle.
-        settings: see `SegmentSettings`.
-        stage: what is done.
-    """
-
-    output: Path
-    bundle: str
-    settings: SegmentSettings
-    stage: str = "segment"
-
-    def start(self) -> Work:
-        """Load the bundle.
-
-        Raises:
-            InputError: the bundle or its weights cannot be used.
-        """
-        from kseg.pipelines.segment_work import start_segmenting
-
-        return start_segmenting(self.output, self.bundle, self.settings)
-
-    def identity(self) -> dict[str, Any]:
-        """What a record has to agree with to count for this task.
-
-        Raises:
-            InputError: there is no such bundle, or a file of it is missing.
-        """
-        root = find_bundle(self.bundle)
-        weights, configuration = weights_file(root), root / "configs" / "inference.json"
-        for path in (weights, configuration):
-            require_file(path, "read bundle")
-        return {
-            "weights_sha256": file_sha256(weights),
-            "configuration_sha256": file_sha256(configuration),
-            "settings": asdict(self.settings),
-        }
 
 
 def segment(
@@ -87,7 +43,7 @@ def segment(
     (`results-K-of-N.jsonl` for a shard). A run that was stopped goes on where it was.
 
     Args:
-        source: k-space (`.h5`, `.mrd`) or image (`.nii`, `.nii.gz`), or a folder.
+        source: k-space (`.h5`, `.mrd`), image (`.nii`, `.nii.gz`) or DICOM file, or a folder, see `find_scans`.
         output: output folder, made if missing.
         bundle: name or folder of the bundle.
         settings: what is written, and how images are treated.
@@ -97,16 +53,27 @@ def segment(
         InputError: the source or the output cannot be used; the bundle or its weights cannot.
     """
     run = run or RunSettings()
-    items = _list(source, output, run)
+    path = output / MANIFEST
+    folder = source.parent if source.is_file() else source
+    known = read_manifest(path, folder) if path.is_file() else []
+    # The first shard lists what the others do.
+    shared = known and run.shard.count > 1 and not run.relist
+    items = known if shared else list_items(find_scans(source, output, bids=settings.bids))
     if not items:
         return BatchResult()
-    task = SegmentTask(output, bundle, settings)
+    task = SegmentTask(output, bundle, settings, run.trust)
     identity = task.identity()
+    if items != known:
+        write_manifest(path, items, folder)
+        if known:
+            _logger.info("%s since the last list: %s", source, manifest_changes(known, items))
+    if settings.bids:
+        write_dataset_files(output, source, read_provenance(bundle))
     mine = [item for item in items if run.shard.holds(item.case)]
     require_one_division(output, run.shard)
     with open_records(records_file(output, run.shard)) as records:
-        known = read_records(records_files(output)) if run.resume else {}
-        plan = resume(mine, known, identity, output, retry_failed=run.retry_failed)
+        earlier = read_records(records_files(output)) if run.resume else {}
+        plan = resume(mine, earlier, identity, output, retry_failed=run.retry_failed)
         for why, count in plan.again.items():
             _logger.info("%d done again: %s", count, why)
         remove_leftovers(output, {item.case for item in items}, {item.case for item in plan.todo})
@@ -119,22 +86,9 @@ def segment(
     return BatchResult(result.done, plan.failed | result.failed, plan.done)
 
 
-def _list(source: Path, output: Path, run: RunSettings) -> list[Item]:
-    """List what is to be segmented, or read the list that another shard made."""
-    path = output / MANIFEST
-    folder = source.parent if source.is_file() else source
-    known = read_manifest(path, folder) if path.is_file() else None
-    if known and run.shard.count > 1 and not run.relist:
-        return known
-    items = list_items(find_scans(source, output))
-    if items and items != known:
-        write_manifest(path, items, folder)
-    if known and (changes := manifest_changes(known, items)):
-        _logger.info("%s since the last list: %s", source, changes)
-    return items
-
-
 def _engine(task: SegmentTask, run: RunSettings) -> Engine:
     if run.engine == "here":
         return InProcess(task.start(), task.stage)
+    if run.engine == "ray":
+        return RayWorkers(task, run.workers, run.timeout, run.address)
     return Workers(task, run.workers, run.timeout)

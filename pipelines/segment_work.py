@@ -23,7 +23,7 @@ _STAGE = "segment"
 
 
 def start_segmenting(
-    output: Path, bundle: str, settings: SegmentSettings
+    output: Path, bundle: str, settings: SegmentSettings, *, trust: bool = False
 ) -> Callable[[str, Path], dict[str, Any]]:
     """Load a bundle and return what segments a file with it.
 
@@ -31,6 +31,7 @@ def start_segmenting(
         output: output folder.
         bundle: name or folder of the bundle.
         settings: see `SegmentSettings`.
+        trust: see `load_segmenter`.
 
     Returns:
         Segments a case from its name and file, and returns what its record shall hold.
@@ -38,7 +39,7 @@ def start_segmenting(
     Raises:
         InputError: the bundle or its weights cannot be used.
     """
-    _, network = load_segmenter(bundle)
+    _, network = load_segmenter(bundle, trust=trust)
     provenance = read_provenance(bundle)
     said = read_inference_options(bundle)
     options = replace(
@@ -74,11 +75,12 @@ def start_segmenting(
     return work
 
 
-def load_segmenter(bundle: str) -> tuple[LoadedBundle, KSpaceSegmenter]:
+def load_segmenter(bundle: str, *, trust: bool = False) -> tuple[LoadedBundle, KSpaceSegmenter]:
     """Load a bundle whose network segments k-space.
 
     Args:
         bundle: name or folder of the bundle.
+        trust: take a bundle that `kseg bundle check` refuses, and run whatever code it names.
 
     Returns:
         The bundle, and its network.
@@ -86,7 +88,7 @@ def load_segmenter(bundle: str) -> tuple[LoadedBundle, KSpaceSegmenter]:
     Raises:
         InputError: the bundle or its weights cannot be used, or its network is of another kind.
     """
-    loaded = load_bundle(bundle)
+    loaded = load_bundle(bundle, trust=trust)
     if not isinstance(loaded.network, KSpaceSegmenter):
         raise InputError(
             bundle, _STAGE, "a bundle whose network segments k-space", type(loaded.network).__name__

@@ -22,6 +22,8 @@ from kseg.transforms.atomic import atomic_path
 from kseg.transforms.errors import InputError
 
 _logger = logging.getLogger(__name__)
+_PATIENCE_S = 60
+"""How long a data worker outlives SIGTERM."""
 
 _RESUME = "resume training"
 
@@ -187,9 +189,16 @@ def _save(content: dict[str, Any], path: Path) -> None:
 def survive_sigterm(_worker: int) -> None:
     """Let a data worker live on when its whole process group is terminated, as schedulers of clusters do.
 
-    The training needs it to finish the iteration; it ends with the training.
+    The training needs it to finish the iteration. The second SIGTERM is that of the training, which ends its workers
+    so.
     """
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+    def survive_once(*_: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        # A training that waits for a worker to end tells it once.
+        signal.alarm(_PATIENCE_S)
+
+    signal.signal(signal.SIGTERM, survive_once)
 
 
 class ClippedGradients:

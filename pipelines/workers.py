@@ -12,8 +12,7 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 
 from kseg.pipelines.engines import Task
-from kseg.pipelines.items import Item, Record, failure, start_record
-from kseg.transforms.errors import InputError
+from kseg.pipelines.items import Item, Record, failed_record
 
 _PATIENCE_S = 10.0
 """A worker that is told to leave removes what it has half written; one that does not leave is killed."""
@@ -142,7 +141,8 @@ class Workers:
             return said  # type: ignore[no-any-return]
         if worker.item and self._timeout and time.monotonic() - worker.began > self._timeout:
             worker.kill()
-            return self._failed(worker.item, worker, "Timeout", f"an end within {self._timeout:g} s", "none")
+            differs = f"an end within {self._timeout:g} s", "none"
+            return failed_record(worker.item, self._task.stage, worker.began, "Timeout", differs)
         return None
 
     def _died(self, worker: _Worker) -> Record | None:
@@ -153,17 +153,8 @@ class Workers:
             if worker.ready:
                 return None
             raise ValueError(f"{self._task.stage}: expected a worker process that starts, received {how}")
-        return self._failed(worker.item, worker, "WorkerDied", "a worker process that lives", how)
-
-    def _failed(self, item: Item, worker: _Worker, kind: str, expected: str, received: str) -> Record:
-        error = InputError(item.path, self._task.stage, expected, received)
-        seconds = round(time.monotonic() - worker.began, 3)
-        return {
-            **start_record(item),
-            **failure(item, self._task.stage, error),
-            "error_class": kind,
-            "seconds": seconds,
-        }
+        differs = "a worker process that lives", how
+        return failed_record(worker.item, self._task.stage, worker.began, "WorkerDied", differs)
 
 
 def _available_threads() -> int:

@@ -72,7 +72,8 @@ def test_imports_go_downwards_by_full_name(path: Path) -> None:
 def test_everything_imported_is_a_declared_dependency() -> None:
     configuration = configparser.ConfigParser()
     configuration.read(ROOT / "setup.cfg")
-    listed = configuration["options"]["install_requires"].split()
+    optional = configuration["options.extras_require"]["ray"]
+    listed = [*configuration["options"]["install_requires"].split(), *optional.split()]
     files = [file for line in listed for file in importlib.metadata.files(Requirement(line).name) or []]
     known = {"kseg"} | sys.stdlib_module_names | {file.parts[0].partition(".")[0] for file in files}
     undeclared = [

@@ -1,13 +1,23 @@
 """Heads that are small enough to be made for a test."""
 
-from collections.abc import Callable
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch import Tensor
 
+from kseg.pipelines.command import main
 from kseg.transforms.grid import AcquisitionGrid
+from kseg.transforms.kspace_file import KSpaceVolume, write_kspace
 from kseg.transforms.nifti import write_nifti
+from kseg.transforms.sampling import gaussian_lines
 
 # FreeSurfer and CHARM codes from the outside in; semi-axes of the ellipsoid along (x, y, z), millimetres.
 _SHELLS = {
@@ -60,3 +70,103 @@ def save_head() -> Callable[..., Path]:
 def small_grid() -> AcquisitionGrid:
     """A grid for the heads of `save_head`."""
     return AcquisitionGrid(shape=(8, 40, 32), spacing_mm=(3.0, 1.0, 1.0), headroom_mm=2.0)
+
+
+HOSTILE_TASK = """
+import os
+import signal
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from kseg.transforms.atomic import atomic_path
+
+
+@dataclass(frozen=True)
+class Hostile:
+    folder: Path
+    stage: str = "test"
+    broken: str = ""
+
+    def start(self):
+        if self.broken == "refuses":
+            raise ValueError("weights: expected some, received none")
+        if self.broken == "dies":
+            os._exit(7)
+        with (self.folder / "started").open("a") as file:
+            file.write(f"{os.getpid()}\\n")
+        return self.work
+
+    def work(self, case, path):
+        if case.startswith("killed"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        if case.startswith("exits"):
+            os._exit(3)
+        if case.startswith("hangs"):
+            with atomic_path(self.folder / "half.txt") as temporary:
+                temporary.touch()
+                time.sleep(60)
+        if case.startswith("bad"):
+            raise ValueError("expected good, received bad")
+        return {"pid": os.getpid(), "threads": os.environ["OMP_NUM_THREADS"], "torch": "torch" in sys.modules}
+"""
+
+
+@pytest.fixture
+def hostile_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A module `hostile_task`, here and in the processes that are started, whose items kill, hang and fail."""
+    (tmp_path / "hostile_task.py").write_text(HOSTILE_TASK)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    yield
+    sys.modules.pop("hostile_task", None)
+
+
+OBLIQUE = np.array([[-0.9, 0.2, 0.3, 9.7], [0.2, 0.95, -0.4, -7.1], [0.1, -0.1, 3.1, 5.3], [0, 0, 0, 1]])
+
+
+@pytest.fixture(scope="session")
+def save_kspace() -> Callable[..., Path]:
+    """Writes three small slices of k-space, half of their lines unless a mask is given, on an oblique grid."""
+
+    def save(path: Path, mask: Tensor | None = None) -> Path:
+        generator = torch.Generator().manual_seed(0)
+        mask = gaussian_lines(18, 9, 4, generator) if mask is None else mask
+        kspace = torch.randn(3, 1, 20, 18, dtype=torch.complex64, generator=generator) * mask
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_kspace(path, KSpaceVolume(kspace, mask, OBLIQUE, sigma=None, seed=None, subject="s"))
+        return path
+
+    return save
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Callable[..., Ended]]:
+    """Run `kseg` in this process, in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    logger, handler = logging.getLogger("kseg"), signal.getsignal(signal.SIGTERM)
+    level = logger.level
+
+    def run_main(*arguments: str | Path) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["kseg", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        shown = capsys.readouterr()
+        assert isinstance(ended.value.code, int)
+        return Ended(ended.value.code, shown.out, shown.err)
+
+    yield run_main
+    logger.setLevel(level)
+    signal.signal(signal.SIGTERM, handler)

@@ -1,31 +1,26 @@
 """The command as a user meets it: exit codes, one line per fault, no traceback, nothing half-written."""
 
 import json
-import logging
 import os
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 import torch
 
 from kseg import __version__
-from kseg.pipelines import command, segment, simulate, study
-from kseg.pipelines.batch import BatchResult
+from kseg.pipelines import command, simulate
 from kseg.pipelines.bundle_folder import find_bundle
-from kseg.pipelines.command import main
+from kseg.pipelines.bundle_seal import seal_bundle
 from kseg.transforms import noise
-from kseg.transforms.dictionary_simulation import ScanProtocol
 from kseg.transforms.kspace_file import KSpaceVolume, write_kspace
 from kseg.transforms.nifti import write_nifti
-from kseg.transforms.sequences import InversionRecovery
 
 COMMANDS = ("simulate", "segment", "evaluate", "report", "study", "demo")
 
@@ -36,36 +31,7 @@ def kspace_file(path: Path) -> None:
     write_kspace(path, KSpaceVolume(kspace, mask, np.eye(4), sigma=None, seed=None, subject="s"))
 
 
-@dataclass(frozen=True)
-class Ended:
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Ended]
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
-    """Run `kseg` in this process, in a folder of its own."""
-    monkeypatch.chdir(tmp_path)
-    logger, handler = logging.getLogger("kseg"), signal.getsignal(signal.SIGTERM)
-    level = logger.level
-
-    def run_main(*arguments: str | Path) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["kseg", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        shown = capsys.readouterr()
-        assert isinstance(ended.value.code, int)
-        return Ended(ended.value.code, shown.out, shown.err)
-
-    yield run_main
-    logger.setLevel(level)
-    signal.signal(signal.SIGTERM, handler)
+Run = Callable[..., Any]
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -99,7 +65,7 @@ def test_choices_are_those_of_the_functions() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("segment", "in"), "Error: Missing argument 'OUT'."),
+        (("segment", "in"), "kseg: segment: expected INPUT and OUT, or --merge OUT, received less"),
         (("segment", "in", "out", "--nope"), "Error: No such option: --nope"),
         (("segment", "in", "out", "--seed", "x"), "Error: Invalid value for '--seed': "),
         (("segment", "in", "out", "--seed", "-1"), "Error: Invalid value for '--seed': "),
@@ -113,7 +79,7 @@ def test_choices_are_those_of_the_functions() -> None:
         ),
         (
             ("segment", "in/a.txt", "out"),
-            "kseg: in/a.txt: find inputs: expected a file ending in .h5, .mrd, .nii, .nii.gz, received .txt",
+            "kseg: in/a.txt: find inputs: expected a file ending in .h5, .mrd, .nii, .nii.gz, .dcm, received .txt",
         ),
         (
             ("segment", "in", "in"),
@@ -129,7 +95,7 @@ def test_choices_are_those_of_the_functions() -> None:
         (("report", "in", "in/a.txt", "--output", "in"), "Error: Invalid value for '--output': "),
         (
             ("segment", "in", "in/a.txt/out"),
-            "kseg: in/a.txt/out/results.jsonl: record results: expected a place to write to, received Not a dir",
+            "kseg: in/a.txt/out/manifest.jsonl: write manifest: expected a place to write to, received Not a di",
         ),
         (("segment", "in", "out", "--bundle", "nowhere"), "kseg: nowhere: read bundle: expected one of "),
         (("simulate", "in", "out", "--pattern", "spiral"), "Error: Invalid value for '--pattern': "),
@@ -217,8 +183,8 @@ def deeper_network(bundle: Path) -> None:
 @pytest.mark.parametrize(
     ("harm", "message"),
     [
-        (no_weights, "models/model.pt: load weights: expected a file"),
-        (cut_weights, "models/model.pt: load weights: expected an intact file of "),
+        (no_weights, "models/model.pt: read bundle: expected a file"),
+        (cut_weights, "models/model.pt: check bundle: expected an intact file of "),
         (other_network, "models/model.pt: load weights: expected reconstruction.blocks.0."),
         (deeper_network, "models/model.pt: load weights: expected the "),
     ],
@@ -228,12 +194,13 @@ def test_weights_that_are_missing_or_not_those_of_the_network(
 ) -> None:
     bundle = shutil.copytree(tiny_bundle, tmp_path / "bundle")
     harm(bundle)
+    seal_bundle(bundle)
     kspace_file(tmp_path / "a.h5")
     ended = run("segment", "a.h5", "out", "--bundle", "bundle")
     assert ended.code == 2
     assert ended.err.startswith(f"kseg: bundle/{message}")
     assert len(ended.err.splitlines()) == 1
-    assert not (tmp_path / "out").exists()
+    assert not list(tmp_path.glob("out/*.nii.gz"))
 
 
 @pytest.mark.parametrize(
@@ -253,77 +220,6 @@ def test_nothing_to_do_is_exit_code_3(
     ended = run(*arguments)
     assert (ended.code, ended.out, ended.err) == (3, "", message)
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
-
-
-def test_every_option_arrives(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    received: list[object] = []
-
-    def listen(*arguments: object) -> BatchResult:
-        received.extend(arguments)
-        return BatchResult(["a"])
-
-    monkeypatch.setattr(simulate, "simulate", listen)
-    scan = (
-        "--source brainweb_20 --oracle centre_slice --sequence inversion_recovery --te 0.02 --tr 6 --ti 0.5"
-    )
-    scan += " --flip 80 --time-jitter 0.1 --tissues 3T --coils 8 --noise 0.2 --noise-reference rms --seed 9"
-    scan += " --pattern uniform --fraction 0.5 --center-lines 12 --mask-per slice"
-    assert run("simulate", "in", "out", *scan.split()).out == "simulated: 1, failed: 0\n"
-    sequence = InversionRecovery(te=0.02, tr=6.0, ti=0.5, flip_deg=80.0)
-    expected = simulate.SimulationSettings(
-        source="brainweb_20",
-        oracle="centre_slice",
-        protocol=ScanProtocol(sequence, tissues="3T", n_coils=8, jitter=0.1),
-        noise=0.2,
-        noise_reference="rms",
-        pattern="uniform",
-        fraction=0.5,
-        center_lines=12,
-        mask_per="slice",
-        seed=9,
-    )
-    assert received == [Path("in"), Path("out"), expected]
-
-    received.clear()
-    monkeypatch.setattr(segment, "segment", listen)
-    options = (
-        "--bundle b --probabilities --reconstruction --recurrences --uncertainty --flip --precision float32"
-    )
-    options += " --fraction 0.5 --center-lines 12 --seed 9"
-    assert run("segment", "in", "out", *options.split()).code == 0
-    settings = segment.SegmentSettings(
-        True, True, True, True, True, "float32", fraction=0.5, center_lines=12, seed=9
-    )
-    assert received == [Path("in"), Path("out"), "b", settings]
-    for option, flip in (((), None), (("--no-flip",), False)):
-        received.clear()
-        assert run("segment", "in", "out", *option).code == 0
-        assert received[2:] == [command.DEFAULT_BUNDLE, segment.SegmentSettings(flip=flip)]
-
-    received.clear()
-    monkeypatch.setattr("kseg.pipelines.demo.run_demo", lambda *arguments: received.extend(arguments) or 3)
-    assert run("demo", "--seed", "4").code == 3
-    assert received[:3] == [Path("kseg-demo"), command.DEFAULT_BUNDLE, simulate.SimulationSettings(seed=4)]
-
-
-def test_every_option_of_a_study_arrives(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    received: list[object] = []
-
-    def listen(*arguments: object) -> study.Study:
-        received.extend(arguments)
-        return study.Study(BatchResult(["a"]), ())
-
-    monkeypatch.setattr(study, "study", listen)
-    grid = "--bundle b --fractions 0.3,0.1 --noise 0 --target 0.9"
-    scan = "--source brainweb_20 --center-lines 12 --seed 9"
-    ended = run("study", "in", "out", *grid.split(), *scan.split())
-    assert ended.out == "studied: 1, failed: 0\n"
-    protocol = simulate.SimulationSettings(source="brainweb_20", center_lines=12, seed=9)
-    expected = study.StudySettings(fractions=(0.3, 0.1), noises=(0.0,), target=0.9, scan=protocol)
-    assert received == [Path("in"), Path("out"), "b", expected]
-    received.clear()
-    assert run("study", "in", "out").code == 0
-    assert received == [Path("in"), Path("out"), command.DEFAULT_BUNDLE, study.StudySettings()]
 
 
 def test_from_heads_to_a_page(small_heads: list[Path], tiny_bundle: Path, tmp_path: Path, run: Run) -> None:

@@ -207,3 +207,23 @@ def test_a_compiled_training_is_the_training_and_keeps_the_names_of_its_weights(
         for folder in ("eager", "compiled")
     ]
     assert losses[1] == pytest.approx(losses[0], abs=1e-4)
+
+
+def test_a_data_worker_outlives_one_sigterm_and_not_two() -> None:
+    program = """
+import time
+from kseg.pipelines.training import survive_sigterm
+survive_sigterm(0)
+print("ready", flush=True)
+while True:
+    time.sleep(0.1)
+"""
+    worker = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    assert worker.stdout is not None
+    with worker.stdout:
+        assert worker.stdout.readline() == "ready\n"
+        worker.terminate()
+        with pytest.raises(subprocess.TimeoutExpired):
+            worker.wait(1)
+        worker.terminate()
+        assert worker.wait(30) == -signal.SIGTERM

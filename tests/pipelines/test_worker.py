@@ -6,8 +6,8 @@ from multiprocessing import Pipe
 from pathlib import Path
 
 from kseg.pipelines.items import Item
-from kseg.pipelines.segment import SegmentTask
 from kseg.pipelines.segment_settings import SegmentSettings
+from kseg.pipelines.segment_task import SegmentTask
 from kseg.transforms.errors import InputError
 
 

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,55 +13,7 @@ import pytest
 from kseg.pipelines.items import Item, Record
 from kseg.pipelines.workers import Workers
 
-TASK = """
-import os
-import signal
-import sys
-import time
-from dataclasses import dataclass
-from pathlib import Path
-
-from kseg.transforms.atomic import atomic_path
-
-
-@dataclass(frozen=True)
-class Hostile:
-    folder: Path
-    stage: str = "test"
-    broken: str = ""
-
-    def start(self):
-        if self.broken == "refuses":
-            raise ValueError("weights: expected some, received none")
-        if self.broken == "dies":
-            os._exit(7)
-        with (self.folder / "started").open("a") as file:
-            file.write(f"{os.getpid()}\\n")
-        return self.work
-
-    def work(self, case, path):
-        if case.startswith("killed"):
-            os.kill(os.getpid(), signal.SIGKILL)
-        if case.startswith("exits"):
-            os._exit(3)
-        if case.startswith("hangs"):
-            with atomic_path(self.folder / "half.txt") as temporary:
-                temporary.touch()
-                time.sleep(60)
-        if case.startswith("bad"):
-            raise ValueError("expected good, received bad")
-        return {"pid": os.getpid(), "threads": os.environ["OMP_NUM_THREADS"], "torch": "torch" in sys.modules}
-"""
-
-
-@pytest.fixture(autouse=True)
-def task_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A module of tasks that workers can import too."""
-    (tmp_path / "hostile_task.py").write_text(TASK)
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
-    yield
-    sys.modules.pop("hostile_task", None)
+pytestmark = pytest.mark.usefixtures("hostile_task")
 
 
 def run(tmp_path: Path, cases: str, n_workers: int = 1, timeout: float | None = None) -> dict[str, Record]:

@@ -1,0 +1,56 @@
+"""What a process needs to segment; PyTorch is loaded where it starts."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from kseg.pipelines.bundle_folder import find_bundle, weights_file
+from kseg.pipelines.digest import file_sha256
+from kseg.pipelines.items import Work
+from kseg.pipelines.segment_settings import SegmentSettings
+from kseg.transforms.errors import require_file
+
+
+@dataclass(frozen=True)
+class SegmentTask:
+    """What every process loads to segment.
+
+    Attributes:
+        output: output folder.
+        bundle: name or folder of the bundle.
+        settings: see `SegmentSettings`.
+        trust: take a bundle that `kseg bundle check` refuses, and run whatever code it names.
+        stage: what is done.
+    """
+
+    output: Path
+    bundle: str
+    settings: SegmentSettings
+    trust: bool = False
+    stage: str = "segment"
+
+    def start(self) -> Work:
+        """Load the bundle.
+
+        Raises:
+            InputError: the bundle or its weights cannot be used.
+        """
+        from kseg.pipelines.segment_work import start_segmenting
+
+        return start_segmenting(self.output, self.bundle, self.settings, trust=self.trust)
+
+    def identity(self) -> dict[str, Any]:
+        """What a record has to agree with to count for this task.
+
+        Raises:
+            InputError: there is no such bundle, or a file of it is missing.
+        """
+        root = find_bundle(self.bundle)
+        weights, configuration = weights_file(root), root / "configs" / "inference.json"
+        for path in (weights, configuration):
+            require_file(path, "read bundle")
+        return {
+            "weights_sha256": file_sha256(weights),
+            "configuration_sha256": file_sha256(configuration),
+            "settings": asdict(self.settings),
+        }
