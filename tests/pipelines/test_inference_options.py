@@ -51,7 +51,9 @@ def test_what_means_nothing_is_refused(content: dict[str, Any], message: str, tm
 def test_a_configuration_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     path = bundle(tmp_path) / "configs" / "inference.json"
     path.write_text("{'flip': true}")
-    with pytest.raises(InputError, match=r"inference\.json: read bundle: expected JSON, received .JSONDecodeError: "):
+    with pytest.raises(
+        InputError, match=r"inference\.json: read bundle: expected JSON, received .JSONDecodeError: "
+    ):
         read_inference_options(str(tmp_path))
     path.unlink()
     with pytest.raises(
