@@ -15,6 +15,7 @@ from kseg.transforms.coil_mixing import noise_covariance, prewhiten
 from kseg.transforms.coil_sensitivities import calibration_region, estimate_sensitivities
 from kseg.transforms.errors import InputError
 from kseg.transforms.fourier import ifft2c
+from kseg.transforms.hdf5_checks import require_plausible_size
 from kseg.transforms.ismrmrd_geometry import place_slices
 from kseg.transforms.ismrmrd_header import Encoding, read_encoding
 from kseg.transforms.ismrmrd_sort import sort_readouts
@@ -27,7 +28,8 @@ with warnings.catch_warnings():
 Array = npt.NDArray[Any]
 
 STAGE = "read k-space"
-GROUP = "dataset"
+RAW_DATASETS = DATA, XML = "dataset/data", "dataset/xml"
+"""Where a file has its readouts, and its header."""
 
 
 def _bits(*flags: int) -> np.uint64:
@@ -92,7 +94,7 @@ def is_raw_scan(file: h5py.File) -> bool:
     Args:
         file: open for reading.
     """
-    return f"{GROUP}/data" in file and f"{GROUP}/xml" in file
+    return DATA in file and XML in file
 
 
 def read_raw_scan(file: h5py.File, path: Path, choice: StackChoice | None = None) -> RawScan:
@@ -112,11 +114,12 @@ def read_raw_scan(file: h5py.File, path: Path, choice: StackChoice | None = None
         InputError: not Cartesian, no such contrast or repetition, several slabs, a slab whose lines differ between
             partitions, or readouts that do not fit each other or the matrix in the header.
     """
-    encoding = read_encoding(file[f"{GROUP}/xml"][0], path, STAGE)
+    encoding = read_encoding(file[XML][0], path, STAGE)
     if encoding.trajectory != "cartesian":
         raise InputError(path, STAGE, "a Cartesian trajectory", encoding.trajectory)
+    require_plausible_size(path, STAGE, file[DATA])
     # All at once: ismrmrd.Dataset.read_acquisition opens the file's table anew for every readout.
-    readouts = file[f"{GROUP}/data"][()]
+    readouts = file[DATA][()]
     if readouts.dtype.names != ismrmrd.hdf5.acquisition_dtype.names:
         raise InputError(path, STAGE, "ISMRMRD readouts (head, traj, data)", str(readouts.dtype.names))
     flags = readouts["head"]["flags"]

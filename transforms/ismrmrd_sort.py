@@ -64,9 +64,14 @@ def sort_readouts(
         if head["flags"] & REVERSED:
             samples = samples[:, ::-1]
         rows = slice(row, row + last - first)
-        kspace[plane, :, rows, line] += samples[:, first:last]
+        # What is not finite stays so, and is refused when all is sorted.
+        with np.errstate(invalid="ignore", over="ignore"):
+            kspace[plane, :, rows, line] += samples[:, first:last]
         count[plane, rows, line] += 1
     kspace /= np.maximum(count, 1)[:, None]
+    bad = kspace.size - np.count_nonzero(np.isfinite(kspace))
+    if bad:
+        raise InputError(path, stage, "finite k-space", f"{bad} NaN or infinite of {kspace.size}")
     return torch.from_numpy(kspace), torch.from_numpy(count > 0)
 
 

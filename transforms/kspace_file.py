@@ -19,13 +19,14 @@ from torch import Tensor
 from kseg import __version__
 from kseg.transforms.atomic import atomic_path
 from kseg.transforms.errors import InputError, require_file
-from kseg.transforms.ismrmrd_file import StackChoice, is_raw_scan, read_raw_scan
+from kseg.transforms.hdf5_checks import require_plausible_size, require_sound_heap
+from kseg.transforms.ismrmrd_file import RAW_DATASETS, StackChoice, is_raw_scan, read_raw_scan
 from kseg.transforms.ismrmrd_header import header_xml, read_encoding
 from kseg.transforms.nifti import is_invertible
 from kseg.transforms.readout_oversampling import kept_voxels, remove_oversampling, thin_mask
 
 READ, WRITE = "read k-space", "write k-space"
-DAMAGE = (OSError, KeyError, RuntimeError, TypeError, ValueError)
+DAMAGE = (OSError, MemoryError, KeyError, RuntimeError, TypeError, ValueError)
 
 Array = npt.NDArray[Any]
 Affine = npt.NDArray[np.float64]
@@ -114,6 +115,8 @@ def read_kspace(path: str | os.PathLike[str], choice: StackChoice | None = None)
         raise InputError(path, READ, "an HDF5 file", "a file of another kind")
     try:
         with h5py.File(path, "r") as file:
+            variable = [file[name] for name in (*RAW_DATASETS, "ismrmrd_header") if name in file]
+            require_sound_heap(path, READ, [each for each in variable if isinstance(each, h5py.Dataset)])
             volume = _read_raw(path, file, choice) if is_raw_scan(file) else _read_sorted(path, file)
     except InputError:
         raise
@@ -214,6 +217,7 @@ def _read_array(path: Path, file: h5py.File) -> Tensor:
         raise InputError(
             path, READ, "`kspace` (slice, y, x) or (slice, coil, y, x)", f"shape {dataset.shape}"
         )
+    require_plausible_size(path, READ, dataset)
     # What is beyond complex64 becomes infinite, which is refused in its turn.
     with np.errstate(over="ignore"):
         array = dataset[()].astype(np.complex64, copy=False)

@@ -104,6 +104,13 @@ def test_readouts_that_fit_nothing_are_refused(kspace):
     )
 
 
+def test_samples_that_are_not_finite_are_refused(kspace):
+    for value in (np.nan, np.inf):
+        kspace[0, 1, 2, 3] = value
+        both = [readout(kspace[0, :, :, 3], 3), readout(-kspace[0, :, :, 3], 3)]
+        refused("finite k-space, received 1 NaN or infinite of 144", *both)
+
+
 def test_a_matrix_that_readouts_hardly_fill_is_refused(kspace):
     huge = Encoding((60000, 60000, 1), (8.0, 6.0, 4.0), 3)
     message = r"readouts for at least 1 % of 1 planes \(y, x\) = \(60000, 60000\), received 8 samples"
