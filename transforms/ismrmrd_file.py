@@ -114,14 +114,13 @@ def read_raw_scan(file: h5py.File, path: Path, choice: StackChoice | None = None
         InputError: not Cartesian, no such contrast or repetition, several slabs, a slab whose lines differ between
             partitions, or readouts that do not fit each other or the matrix in the header.
     """
+    _require_readouts(path, file)
     encoding = read_encoding(file[XML][0], path, STAGE)
     if encoding.trajectory != "cartesian":
         raise InputError(path, STAGE, "a Cartesian trajectory", encoding.trajectory)
     require_plausible_size(path, STAGE, file[DATA])
     # All at once: ismrmrd.Dataset.read_acquisition opens the file's table anew for every readout.
     readouts = file[DATA][()]
-    if readouts.dtype.names != ismrmrd.hdf5.acquisition_dtype.names:
-        raise InputError(path, STAGE, "ISMRMRD readouts (head, traj, data)", str(readouts.dtype.names))
     flags = readouts["head"]["flags"]
     of_scan = readouts[(flags & NO_IMAGE == 0) & (readouts["head"]["encoding_space_ref"] == 0)]
     # Embedded lines are of the same scan; others may have another contrast.
@@ -157,6 +156,27 @@ def read_raw_scan(file: h5py.File, path: Path, choice: StackChoice | None = None
         except ValueError as error:
             notes.append(f"readouts for calibration not used: {error}")
     return RawScan(kspace[placed.order], sampled[placed.order], placed.affine, maps, tuple(notes))
+
+
+def _require_readouts(path: Path, file: h5py.File) -> None:
+    # Before anything is read: the HDF5 library may crash when it converts numbers of a damaged kind.
+    if h5py.check_string_dtype(file[XML].dtype) is None or file[XML].shape != (1,):
+        raise InputError(
+            path, STAGE, "an XML ISMRMRD header", f"{file[XML].dtype} of shape {file[XML].shape}"
+        )
+    found, expected = file[DATA].dtype, ismrmrd.hdf5.acquisition_dtype
+    if found.names != expected.names:
+        raise InputError(path, STAGE, "ISMRMRD readouts (head, traj, data)", str(found.names))
+    of_samples = [h5py.check_vlen_dtype(found[name]) for name in ("traj", "data")]
+    if _members(found["head"]) != _members(expected["head"]) or of_samples != [np.dtype(np.float32)] * 2:
+        raise InputError(path, STAGE, "ISMRMRD readouts", "heads or samples of another kind")
+
+
+def _members(dtype: np.dtype[Any]) -> list[Any]:
+    """Names and kinds of all members of a record, wherever they lie in it."""
+    if dtype.fields is None:
+        return [dtype]
+    return [(name, _members(dtype[name])) for name in dtype.fields]
 
 
 def _chosen(path: Path, readouts: Array, choice: StackChoice) -> tuple[Array, list[str]]:

@@ -184,7 +184,10 @@ def _placed_by_header(path: Path, file: h5py.File, volume: KSpaceVolume) -> KSpa
     """What other programs wrote: with its affine, without oversampling, and without empty lines in its mask."""
     if "ismrmrd_header" not in file:
         raise InputError(path, READ, "an `affine`, or an `ismrmrd_header` with the field of view", "neither")
-    encoding = read_encoding(file["ismrmrd_header"][()], path, READ)
+    header = file["ismrmrd_header"]
+    if not isinstance(header, h5py.Dataset) or h5py.check_string_dtype(header.dtype) is None or header.shape:
+        raise InputError(path, READ, "a text as `ismrmrd_header`", str(header))
+    encoding = read_encoding(header[()], path, READ)
     kspace, mask, maps = volume.kspace, volume.mask, volume.maps
     if encoding.matrix[:2] != tuple(kspace.shape[2:]):
         expected = f"k-space of the encoded matrix (y, x) = {encoding.matrix[:2]}, or an `affine`"

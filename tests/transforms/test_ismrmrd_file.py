@@ -1,6 +1,7 @@
 import re
 from pathlib import Path
 
+import h5py
 import ismrmrd
 import numpy as np
 import pytest
@@ -344,6 +345,27 @@ class TestOtherScans:
             record["data"] = record["data"][:-2]
             table[0] = record
         self.check(path, "48 numbers in a readout", "46")
+
+    @pytest.mark.parametrize(("member", "kind"), [("head", np.float64), ("data", np.float64)])
+    def test_readouts_of_another_kind(self, tmp_path, kspace, member, kind):
+        path = write(tmp_path / "x.h5", readouts(kspace))
+        members = {name: ismrmrd.hdf5.acquisition_dtype[name] for name in ("head", "traj", "data")}
+        heads = {name: members["head"][name] for name in members["head"].names}
+        if member == "head":
+            members["head"] = np.dtype(list({**heads, "position": np.dtype((kind, 3))}.items()))
+        else:
+            members["data"] = h5py.vlen_dtype(kind)
+        with h5py.File(path, "r+") as file:
+            del file["dataset/data"]
+            file.create_dataset("dataset/data", (1,), np.dtype(list(members.items())))
+        self.check(path, "ISMRMRD readouts", "heads or samples of another kind")
+
+    def test_header_of_numbers(self, tmp_path, kspace):
+        path = write(tmp_path / "x.h5", readouts(kspace))
+        with h5py.File(path, "r+") as file:
+            del file["dataset/xml"]
+            file["dataset/xml"] = np.zeros(2)
+        self.check(path, "an XML ISMRMRD header", r"float64 of shape \(2,\)")
 
     def test_table_of_something_else(self, tmp_path, kspace):
         path = write(tmp_path / "x.h5", readouts(kspace))

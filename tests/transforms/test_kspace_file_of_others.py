@@ -29,7 +29,7 @@ def volume() -> KSpaceVolume:
     return KSpaceVolume(random_kspace(*SHAPE), lines, np.eye(4), None, None, "head_01")
 
 
-def write_plain(path: Path, kspace: np.ndarray, header: str) -> Path:
+def write_plain(path: Path, kspace: np.ndarray, header: object) -> Path:
     """Write a file as fastMRI ships them: no affine, no noise level, an identifier of the patient."""
     with h5py.File(path, "w") as file:
         file["kspace"] = kspace
@@ -169,3 +169,11 @@ class TestSensitivities:
         edit(tmp_path / "x.h5", lambda file: file.create_dataset("sensitivities", data=stored))
         with pytest.raises(InputError, match=rf"x\.h5: read k-space: expected {message}"):
             read_kspace(tmp_path / "x.h5")
+
+
+@pytest.mark.parametrize("header", [np.zeros(3), 1.0, ["a", "b"]])
+def test_a_header_that_is_no_text_is_refused(tmp_path, header):
+    path = write_plain(tmp_path / "x.h5", random_kspace(*SHAPE).numpy(), header)
+    message = r"x\.h5: read k-space: expected a text as `ismrmrd_header`, received <HDF5 dataset"
+    with pytest.raises(InputError, match=message):
+        read_kspace(path)
