@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 BENCHMARKS := $(sort $(wildcard benchmarks/bench_*.py))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check docs bench links clean
+.PHONY: help demo test check docs bench soak links clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,10 @@ docs: .venv/installed-docs  ## build the documentation into docs/_build/html
 
 bench: .venv/installed-test  ## run the benchmarks one after the other
 	@set -e; for script in $(BENCHMARKS); do echo "== $$script"; $(BIN)/python $$script $(ARGS); done
+
+soak: .venv/installed-test  ## what takes long: a thousand volumes with faults and kills, ten thousand damaged files
+	$(BIN)/python benchmarks/soak_batch.py
+	$(BIN)/python tests/soak/fuzz_readers.py $(ARGS)
 
 # Type checkers do not follow an editable installation; they follow these links.
 links:  ## fill .links/kseg for type checkers and editors

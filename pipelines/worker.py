@@ -23,6 +23,14 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     _leave_with(connection)
     try:
+        _work(connection)
+    finally:
+        # Whoever leaves already is not to be told.
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+
+
+def _work(connection: Connection) -> None:
+    try:
         task: Task = pickle.loads(connection.recv_bytes())
         work = task.start()
     except ValueError as error:
