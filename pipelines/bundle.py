@@ -1,6 +1,5 @@
 """Bundles: where they are, their network, their weights."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from kseg.pipelines.bundle_check import STAGE, require_trusted
 from kseg.pipelines.bundle_folder import find_bundle
 from kseg.pipelines.config_check import check_config
 from kseg.pipelines.config_file import read_plain
+from kseg.pipelines.digest import file_sha256
 from kseg.transforms.errors import InputError
 
 _STAGE = "read bundle"
@@ -61,7 +61,7 @@ def load_bundle(name_or_path: str, trust: bool = False) -> LoadedBundle:
         name=root.resolve().name,
         version=str(metadata.get("version", "unknown")),
         network=network.eval(),
-        weights_sha256=hashlib.sha256(weights.read_bytes()).hexdigest(),
+        weights_sha256=file_sha256(weights),
     )
 
 

@@ -35,6 +35,9 @@ Source = Literal["freesurfer", "brainweb_20", "brainweb_normal", "brainweb_20_fu
 SequenceName = Literal["spin_echo", "gradient_echo", "inversion_recovery"]
 NoiseReference = Literal["csf", "gm", "wm", "image_max", "rms", "absolute"]
 Pattern = Literal["gaussian", "uniform", "equispaced", "poisson"]
+Trust = Annotated[
+    bool, typer.Option("--trust", help="Use a bundle that `kseg bundle check` refuses; it may run code.")
+]
 Output = Annotated[Path, typer.Argument(metavar="OUT", file_okay=False, help="Output folder.")]
 Bundle = Annotated[str, typer.Option(help="Name of a shipped bundle, or a bundle's folder.")]
 CenterLines = Annotated[int, typer.Option(min=0, help="Central lines that are always measured.")]
@@ -199,9 +202,7 @@ def segment(
     relist: Annotated[
         bool, typer.Option("--relist", help="List INPUT anew for a shard; otherwise shards share one list.")
     ] = False,
-    trust: Annotated[
-        bool, typer.Option("--trust", help="Use a bundle that `kseg bundle check` refuses; it may run code.")
-    ] = False,
+    trust: Trust = False,
     engine: Annotated[
         Literal["processes", "ray"], typer.Option(help="Worker processes, or actors of Ray.")
     ] = "processes",
@@ -339,6 +340,7 @@ def study(
     source: Annotated[Source, typer.Option(help="What the files are.")] = "freesurfer",
     center_lines: CenterLines = 16,
     seed: Seed = 0,
+    trust: Trust = False,
 ) -> None:
     """Find the cheapest scan with which a bundle still segments well.
 
@@ -356,7 +358,7 @@ def study(
         target=target,
         scan=SimulationSettings(source=source, center_lines=center_lines, seed=seed),
     )
-    result = run_study(labels, output, bundle, settings)
+    result = run_study(labels, output, bundle, settings, trust=trust)
     if result.results:
         typer.echo(study_text(result.results, target))
         typer.echo(f"written: {output / 'study.csv'}, {output / 'study.png'}")

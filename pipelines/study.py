@@ -82,7 +82,7 @@ class Study:
     results: tuple[PointResult, ...]
 
 
-def study(labels: Path, output: Path, bundle: str, settings: StudySettings) -> Study:
+def study(labels: Path, output: Path, bundle: str, settings: StudySettings, *, trust: bool = False) -> Study:
     """Scan heads at every point of a grid, segment the scans and compare them with the oracle.
 
     Writes the metrics of each head at each point below `OUTPUT/points`, the table `OUTPUT/study.csv`, the
@@ -95,6 +95,7 @@ def study(labels: Path, output: Path, bundle: str, settings: StudySettings) -> S
         output: output folder, made if missing.
         bundle: name or folder of the bundle.
         settings: see `StudySettings`.
+        trust: take a bundle that `kseg bundle check` refuses, and run whatever code it names.
 
     Raises:
         InputError: the labels or the output cannot be used; the bundle or its weights cannot.
@@ -106,7 +107,7 @@ def study(labels: Path, output: Path, bundle: str, settings: StudySettings) -> S
     scans = settings.scans()
     for scan in scans.values():
         try_out(scan)
-    loaded, network = load_segmenter(bundle)
+    loaded, network = load_segmenter(bundle, trust=trust)
     options = read_inference_options(bundle)
     segmenter = partial(segment_volume, network, options=options)
     dtype = convolution_dtype(options, next(network.parameters()).device)

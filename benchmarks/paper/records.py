@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from kseg.pipelines.digest import file_sha256
 from kseg.transforms.atomic import atomic_path
 from kseg.transforms.errors import InputError, require_file
 
@@ -22,7 +23,7 @@ def write_record(path: Path, content: Mapping[str, Any], files: Mapping[str, Pat
         content: what it says.
         files: what it vouches for, by name; their digests are added as `sha256`.
     """
-    digests = {name: file_digest(file) for name, file in files.items()}
+    digests = {name: file_sha256(file) for name, file in files.items()}
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps({**content, "sha256": digests}, indent=2) + "\n", encoding="utf-8")
 
@@ -54,7 +55,7 @@ def read_record(path: Path, files: Mapping[str, Path], keys: tuple[str, ...] = (
     recorded = content["sha256"]
     for name, file in files.items():
         require_file(file, _STAGE)
-        digest = file_digest(file)
+        digest = file_sha256(file)
         if not isinstance(recorded, dict) or recorded.get(name) != digest:
             known = recorded.get(name) if isinstance(recorded, dict) else None
             raise InputError(file, _STAGE, f"a file of SHA-256 {str(known)[:12]}", digest[:12])
@@ -75,15 +76,6 @@ def locked(folder: Path) -> Iterator[int]:
     with (folder / ".lock").open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield file.fileno()
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(2**20):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def short_digest(content: Any) -> str:

@@ -93,18 +93,18 @@ def test_the_seed_of_a_demo_arrives(run: Run, received: list[object]) -> None:
 def test_every_option_of_a_study_arrives(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     received: list[object] = []
 
-    def listen(*arguments: object) -> study.Study:
-        received.extend(arguments)
+    def listen(*arguments: object, trust: bool) -> study.Study:
+        received.extend((*arguments, trust))
         return study.Study(BatchResult(["a"]), ())
 
     monkeypatch.setattr(study, "study", listen)
-    grid = "--bundle b --fractions 0.3,0.1 --noise 0 --target 0.9"
+    grid = "--bundle b --fractions 0.3,0.1 --noise 0 --target 0.9 --trust"
     scan = "--source brainweb_20 --center-lines 12 --seed 9"
     ended = run("study", "in", "out", *grid.split(), *scan.split())
     assert ended.out == "studied: 1, failed: 0\n"
     protocol = simulate.SimulationSettings(source="brainweb_20", center_lines=12, seed=9)
     expected = study.StudySettings(fractions=(0.3, 0.1), noises=(0.0,), target=0.9, scan=protocol)
-    assert received == [Path("in"), Path("out"), "b", expected]
+    assert received == [Path("in"), Path("out"), "b", expected, True]
     received.clear()
     assert run("study", "in", "out").code == 0
-    assert received == [Path("in"), Path("out"), command.DEFAULT_BUNDLE, study.StudySettings()]
+    assert received == [Path("in"), Path("out"), command.DEFAULT_BUNDLE, study.StudySettings(), False]
