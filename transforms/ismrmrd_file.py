@@ -159,6 +159,9 @@ def read_raw_scan(file: h5py.File, path: Path, choice: StackChoice | None = None
 
 
 def _require_readouts(path: Path, file: h5py.File) -> None:
+    for name in RAW_DATASETS:
+        if not isinstance(file[name], h5py.Dataset):
+            raise InputError(path, STAGE, f"a dataset `{name}`", type(file[name]).__name__)
     # Before anything is read: the HDF5 library may crash when it converts numbers of a damaged kind.
     if h5py.check_string_dtype(file[XML].dtype) is None or file[XML].shape != (1,):
         raise InputError(

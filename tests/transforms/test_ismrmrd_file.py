@@ -367,6 +367,13 @@ class TestOtherScans:
             file["dataset/xml"] = np.zeros(2)
         self.check(path, "an XML ISMRMRD header", r"float64 of shape \(2,\)")
 
+    def test_readouts_that_are_a_group(self, tmp_path, kspace):
+        path = write(tmp_path / "x.h5", readouts(kspace))
+        with h5py.File(path, "r+") as file:
+            del file["dataset/data"]
+            file.create_group("dataset/data")
+        self.check(path, "a dataset `dataset/data`", "Group")
+
     def test_table_of_something_else(self, tmp_path, kspace):
         path = write(tmp_path / "x.h5", readouts(kspace))
         with ismrmrd.Dataset(str(path), "dataset", mode="r+") as dataset:
