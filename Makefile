@@ -31,7 +31,7 @@ bench: .venv/installed-test  ## run the benchmarks one after the other
 
 soak: .venv/installed-test  ## what takes long: a thousand volumes with faults and kills, ten thousand damaged files
 	$(BIN)/python benchmarks/soak_batch.py
-	$(BIN)/python tests/soak/fuzz_readers.py $(ARGS)
+	$(BIN)/python tests/soak/fuzz_readers.py --count 10000
 
 # Type checkers do not follow an editable installation; they follow these links.
 links:  ## fill .links/kseg for type checkers and editors

@@ -36,6 +36,7 @@ class Scan:
         notes: what the reader of the results should know.
         files: what it was read from; of a DICOM series the file of each slice, along z of the grid.
         is_dicom: whether that is a DICOM series.
+        maps: sensitivities of the coils, where the file has them, `(coil, slice, y, x)`.
     """
 
     kspace: Tensor
@@ -45,6 +46,7 @@ class Scan:
     notes: list[str]
     files: tuple[Path, ...]
     is_dicom: bool = False
+    maps: Tensor | None = None
 
 
 def open_scan(path: Path, case: str, settings: SegmentSettings) -> Scan:
@@ -74,8 +76,8 @@ def _open_kspace(path: Path) -> Scan:
     def to_grid(values: Tensor) -> npt.NDArray[Any]:
         return values.permute(3, 2, 0, 1).contiguous().numpy()
 
-    notes = [_INFERRED] if volume.mask_inferred else []
-    return Scan(volume.kspace, volume.mask, volume.affine, to_grid, notes, (path,))
+    notes = [*volume.notes, *([_INFERRED] if volume.mask_inferred else [])]
+    return Scan(volume.kspace, volume.mask, volume.affine, to_grid, notes, (path,), maps=volume.maps)
 
 
 def _open_image(

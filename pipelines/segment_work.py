@@ -56,6 +56,7 @@ def start_segmenting(
             scan.kspace,
             scan.mask,
             options,
+            maps=scan.maps,
             all_passes=settings.recurrences,
         )
         files = write_segmentation(output / case, scan, segmented, settings, provenance)

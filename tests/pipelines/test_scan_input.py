@@ -47,6 +47,18 @@ def test_kspace_is_opened_as_it_is_and_its_grid_is_that_of_the_file(tmp_path: Pa
     assert inferred.notes == ["mask inferred from the empty samples"]
 
 
+def test_sensitivities_of_the_file_come_along(tmp_path: Path) -> None:
+    generator = torch.Generator().manual_seed(0)
+    kspace, maps = torch.randn(2, 3, 4, 20, 18, dtype=torch.complex64, generator=generator)
+    mask = torch.ones(18, dtype=torch.bool)
+    maps = maps.movedim(1, 0)
+    volume = KSpaceVolume(kspace, mask, AFFINE, sigma=None, seed=None, subject="s", maps=maps)
+    write_kspace(tmp_path / "a.h5", volume)
+    scan = open_scan(tmp_path / "a.h5", "a", SegmentSettings())
+    assert scan.maps is not None
+    assert torch.equal(scan.maps, maps)
+
+
 def test_the_kspace_of_an_image_gives_the_image_back(image: Path) -> None:
     scan = open_scan(image, "a", SegmentSettings())
     assert scan.mask.all()
