@@ -59,7 +59,7 @@ class RandSequence:
             >>> scan = RandSequence("spin_echo", te=(0.06, 0.12), tr=(3.0, 3.0))
             >>> drawn = scan.draw(torch.Generator().manual_seed(0))
             >>> round(drawn.te, 4), drawn.tr
-            (0.0898, 3.0)
+            (0.1182, 3.0)
         """
         ranges = self._ranges()
         shares = torch.rand(len(ranges), generator=generator, dtype=torch.float64).tolist()

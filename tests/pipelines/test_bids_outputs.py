@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,7 @@ def write_derivatives(output: Path, stem: str) -> None:
 
 def validate(dataset: Path) -> list[dict[str, Any]]:
     """What the BIDS validator says, without its recommendations."""
-    command = ["bids-validator-deno", str(dataset), "--format", "json"]
+    command = [Path(sys.executable).with_name("bids-validator-deno"), str(dataset), "--format", "json"]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     issues = json.loads(result.stdout)["issues"]["issues"]
     return [issue for issue in issues if issue["severity"] == "error"]

@@ -99,13 +99,16 @@ def test_numbers_that_mean_nothing_are_refused(
         Workers(Hostile(tmp_path), number, timeout)
 
 
+# Where this runs in the background, Ctrl-C is ignored unless a program wants it.
 LEADER = """
+import signal
 import sys
 from pathlib import Path
 from hostile_task import Hostile
 from kseg.pipelines.items import Item
 from kseg.pipelines.workers import Workers
 
+signal.signal(signal.SIGINT, signal.default_int_handler)
 folder = Path(sys.argv[1])
 list(Workers(Hostile(folder)).run([Item("hangs", folder / "hangs")]))
 """
