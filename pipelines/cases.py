@@ -86,10 +86,11 @@ def files_by_case(
         real = {name: os.path.realpath(os.path.join(top, name)) for name in sorted(folders)}
         folders[:] = [name for name in real if not name.startswith(".") and real[name] not in entered]
         entered.update(real[name] for name in folders)
+        here = Path(top)
+        beginning = "" if here == folder else f"{here.relative_to(folder).as_posix()}/"
         for name in sorted(names):
             if name.endswith(suffixes) and not name.startswith("."):
-                path = Path(top, name)
-                cases[without_suffix(path.relative_to(folder).as_posix(), suffixes)].append(path)
+                cases[beginning + without_suffix(name, suffixes)].append(here / name)
     return dict(sorted(cases.items()))
 
 

@@ -23,7 +23,7 @@ def file_sha256(path: Path) -> str:
         'e3b0c442'
     """
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    with open(path, "rb", buffering=0) as file:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()

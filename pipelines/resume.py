@@ -1,5 +1,6 @@
 """What an earlier run has left to do."""
 
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,9 @@ from kseg.pipelines.digest import file_sha256
 from kseg.pipelines.input_state import input_sha256
 from kseg.pipelines.items import Item, Record
 from kseg.transforms.errors import InputError
+
+_DONE, _NEW, _FAILED = "done", "new", "failed before"
+_PART = 64
 
 
 @dataclass
@@ -50,22 +54,25 @@ def resume(
         output: folder of the results.
         retry_failed: do again what failed.
     """
-    with ThreadPoolExecutor() as pool:
-        states = pool.map(lambda item: _state(item, records.get(item.case), identity, output), items)
-        result = Resumption()
-        for item, state in zip(items, states, strict=True):
-            if state == _DONE:
-                result.done.append(item.case)
-            elif state == _FAILED and not retry_failed:
-                result.failed[item.case] = records[item.case]["error"]
-            else:
-                result.todo.append(item)
-                if state != _NEW:
-                    result.again[state] += 1
+
+    def states_of(some: Sequence[Item]) -> list[str]:
+        return [_state(item, records.get(item.case), identity, output) for item in some]
+
+    # Digests of large files are worth a core each; handing small ones over costs more than they do.
+    parts = [items[start : start + _PART] for start in range(0, len(items), _PART)]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        states = [state for part in pool.map(states_of, parts) for state in part]
+    result = Resumption()
+    for item, state in zip(items, states, strict=True):
+        if state == _DONE:
+            result.done.append(item.case)
+        elif state == _FAILED and not retry_failed:
+            result.failed[item.case] = records[item.case]["error"]
+        else:
+            result.todo.append(item)
+            if state != _NEW:
+                result.again[state] += 1
     return result
-
-
-_DONE, _NEW, _FAILED = "done", "new", "failed before"
 
 
 def _state(item: Item, record: Record | None, identity: Mapping[str, Any], output: Path) -> str:
