@@ -135,6 +135,12 @@ def records(output: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in lines if line]
 
 
+def n_recorded(output: Path) -> int:
+    """Lines of the records so far."""
+    path = output / "results.jsonl"
+    return path.read_bytes().count(b"\n") if path.is_file() else 0
+
+
 def check_broken(source: Path, clean: Path, broken: set[str], output: Path) -> list[str]:
     """Exactly the broken ones fail, each with its reason; the others are as without them."""
     ended = run(source, output, "--workers", "2")
@@ -172,9 +178,12 @@ def check_kills(source: Path, whole: Path, output: Path) -> list[str]:
             start_new_session=True,
             env={**os.environ, "OMP_NUM_THREADS": "2"},
         )
-        time.sleep(1 + 13 * float(torch.rand((), generator=generator)))
-        if process.poll() is None:
-            killed += 1
+        # At any moment from loading the network to the 45th volume, so that the last kill still finds work.
+        aim = n_recorded(output) + float(torch.rand((), generator=generator)) * 45
+        while process.poll() is None and n_recorded(output) < aim:
+            time.sleep(0.01)
+        time.sleep(0.1 * float(torch.rand((), generator=generator)))
+        killed += process.poll() is None
         # The session: workers and all.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -189,8 +198,8 @@ def check_kills(source: Path, whole: Path, output: Path) -> list[str]:
     faults = []
     if results(output) != results(whole):
         faults.append("kills: results differ from those of an uninterrupted run")
-    if max(done.values()) > 1 or left or ended.returncode:
-        faults.append("kills: a case was done twice, or something was left")
+    if max(done.values()) > 1 or left or ended.returncode or killed < N_KILLS:
+        faults.append("kills: a case was done twice, something was left, or a kill came too late")
     return faults
 
 
