@@ -1,6 +1,7 @@
 """Actors of Ray, on this machine or on a cluster, in the place of worker processes."""
 
 import logging
+import os
 import socket
 import time
 from collections import deque
@@ -18,6 +19,8 @@ class _Actor:
     """Loads the task once and does one item after the other."""
 
     def __init__(self, task: Task) -> None:
+        # As many threads as cores, whatever the environment of the cluster says; PyTorch comes after this.
+        os.environ["OMP_NUM_THREADS"] = "1"
         self._task = task
         self._work: Work | None = None
 

@@ -1,11 +1,15 @@
 """Actors on a real cluster: two nodes of Ray on this machine."""
 
+import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -35,10 +39,48 @@ except ValueError as error:
 """
 
 
-def ray_command(*arguments: str) -> None:
-    command = [Path(sys.executable).with_name("ray"), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stdout + done.stderr
+@contextmanager
+def node(*arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A node of Ray with one core; it ends with its processes, and no other Ray on this machine does."""
+    command = [Path(sys.executable).with_name("ray"), "start", "--block", "--num-cpus", "1", *arguments]
+    options = ("--object-store-memory", str(80 * 2**20), "--disable-usage-stats")
+    process = subprocess.Popen(
+        [*command, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(60)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def wait_for_port(address: str) -> None:
+    host, port = address.split(":")
+    for _ in range(600):
+        try:
+            socket.create_connection((host, int(port)), 1).close()
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return
+    raise AssertionError(f"nothing at {address}")
+
+
+def wait_for_nodes(address: str, count: int) -> None:
+    program = (
+        "import sys, ray; ray.init(sys.argv[1], log_to_driver=False); "
+        "sys.exit(sum(node['Alive'] for node in ray.nodes()) != int(sys.argv[2]))"
+    )
+    for _ in range(60):
+        tried = subprocess.run([sys.executable, "-c", program, address, str(count)], capture_output=True)
+        if tried.returncode == 0:
+            return
+        time.sleep(1)
+    raise AssertionError(f"no {count} nodes at {address}")
 
 
 @pytest.fixture
@@ -51,15 +93,13 @@ def cluster(
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    node = ("--num-cpus", "1", "--object-store-memory", str(80 * 2**20), "--disable-usage-stats")
-    temporary = tmp_path_factory.mktemp("ray")
     head = ("--head", "--port", address.split(":")[1], "--include-dashboard", "false")
-    try:
-        ray_command("start", *head, "--temp-dir", str(temporary), *node)
-        ray_command("start", "--address", address, *node)
-        yield address
-    finally:
-        ray_command("stop", "--force")
+    temporary = ("--temp-dir", str(tmp_path_factory.mktemp("ray")))
+    with node(*head, *temporary):
+        wait_for_port(address)
+        with node("--address", address):
+            wait_for_nodes(address, 2)
+            yield address
 
 
 def drive(folder: Path, address: str, *cases: str, broken: str = "") -> list[object]:
@@ -70,7 +110,7 @@ def drive(folder: Path, address: str, *cases: str, broken: str = "") -> list[obj
         capture_output=True,
         text=True,
         timeout=240,
-        env={**os.environ, "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"},
+        env={**os.environ, "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0", "OMP_NUM_THREADS": "2"},
     )
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines() if line.startswith(("{", '"'))]
@@ -87,6 +127,7 @@ def test_an_item_that_kills_or_hangs_its_actor_costs_itself_only(cluster: str, t
     assert records["hangs"]["error"] == f"{tmp_path}/hangs: test: expected an end within 3 s, received none"
     assert records["hangs"]["error_class"] == "Timeout"
     assert records["bad"]["error"] == f"{tmp_path}/bad: test: expected good, received bad"
+    assert {record.get("threads") for record in records.values()} == {"1", None}
     pids = {record["pid"] for record in records.values() if "pid" in record}
     assert os.getpid() not in pids
     assert len((tmp_path / "started").read_text().split()) >= 3
