@@ -63,15 +63,15 @@ def segment(
         return BatchResult()
     task = SegmentTask(output, bundle, settings, run.trust)
     identity = task.identity()
-    if items != known:
-        write_manifest(path, items, folder)
-        if known:
-            _logger.info("%s since the last list: %s", source, manifest_changes(known, items))
-    if settings.bids:
-        write_dataset_files(output, source, read_provenance(bundle))
     mine = [item for item in items if run.shard.holds(item.case)]
     require_one_division(output, run.shard)
     with open_records(records_file(output, run.shard)) as records:
+        if items != known:
+            write_manifest(path, items, folder)
+            if known:
+                _logger.info("%s since the last list: %s", source, manifest_changes(known, items))
+        if settings.bids:
+            write_dataset_files(output, source, read_provenance(bundle))
         earlier = read_records(records_files(output)) if run.resume else {}
         plan = resume(mine, earlier, identity, output, retry_failed=run.retry_failed)
         for why, count in plan.again.items():
@@ -81,8 +81,8 @@ def segment(
         if plan.todo:
             engine = _engine(task, run)
             result = run_batch(plan.todo, engine, stage=task.stage, records=records, common=identity)
-    if run.shard.count == 1:
-        write_summary(output)
+        if run.shard.count == 1:
+            write_summary(output)
     return BatchResult(result.done, plan.failed | result.failed, plan.done)
 
 

@@ -95,7 +95,7 @@ def test_choices_are_those_of_the_functions() -> None:
         (("report", "in", "in/a.txt", "--output", "in"), "Error: Invalid value for '--output': "),
         (
             ("segment", "in", "in/a.txt/out"),
-            "kseg: in/a.txt/out/manifest.jsonl: write manifest: expected a place to write to, received Not a di",
+            "kseg: in/a.txt/out/results.jsonl: record results: expected a place to write to, received Not a dir",
         ),
         (("segment", "in", "out", "--bundle", "nowhere"), "kseg: nowhere: read bundle: expected one of "),
         (("simulate", "in", "out", "--pattern", "spiral"), "Error: Invalid value for '--pattern': "),

@@ -158,6 +158,9 @@ def test_two_runs_at_once_on_one_output_are_refused(
         settings = RunSettings(shard=shard)
         segment(tmp_path / "in", tmp_path / "out", str(tiny_bundle), SegmentSettings(), settings)
 
+    run(Shard())
+    listed = (tmp_path / "out" / "manifest.jsonl").read_bytes()
+    save_kspace(tmp_path / "in" / "b.h5")
     with open_records(tmp_path / "out" / "results.jsonl"):
         with pytest.raises(
             InputError, match=r"results\.jsonl: record results: expected no other run with this output"
@@ -167,4 +170,6 @@ def test_two_runs_at_once_on_one_output_are_refused(
             InputError, match="expected no run that divides the items otherwise than by 2, rec"
         ):
             run(Shard(1, 2))
+    # The list is that of the run at work.
+    assert (tmp_path / "out" / "manifest.jsonl").read_bytes() == listed
     run(Shard())
