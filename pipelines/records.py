@@ -18,10 +18,12 @@ class RecordFile:
     """Where a run writes its records, alone.
 
     Args:
+        path: the file.
         descriptor: of the open file.
     """
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self._path = path
         self._descriptor = descriptor
 
     def append(self, record: Record) -> None:
@@ -31,12 +33,15 @@ class RecordFile:
             record: what became of a case.
 
         Raises:
-            OSError: it cannot be written.
+            InputError: it cannot be written.
         """
         finished = datetime.now(timezone.utc).isoformat(timespec="microseconds")
         line = json.dumps({**record, "finished": finished}) + "\n"
-        os.write(self._descriptor, line.encode())
-        os.fsync(self._descriptor)
+        try:
+            os.write(self._descriptor, line.encode())
+            os.fsync(self._descriptor)
+        except OSError as error:
+            raise _unwritable(self._path, error) from error
 
 
 @contextmanager
@@ -53,7 +58,7 @@ def open_records(path: Path) -> Iterator[RecordFile]:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
     except OSError as error:
-        raise InputError(path, _STAGE, "a place to write to", error.strerror or "none") from error
+        raise _unwritable(path, error) from error
     try:
         if not _lock(descriptor):
             raise InputError(path, _STAGE, "no other run with this output", "one that is at work")
@@ -61,7 +66,7 @@ def open_records(path: Path) -> Iterator[RecordFile]:
         size = os.fstat(descriptor).st_size
         if size and os.pread(descriptor, 1, size - 1) != b"\n":
             os.write(descriptor, b"\n")
-        yield RecordFile(descriptor)
+        yield RecordFile(path, descriptor)
     finally:
         os.close(descriptor)
 
@@ -109,6 +114,10 @@ def _parse(line: bytes) -> Record | None:
     except ValueError:
         return None
     return record if isinstance(record, dict) and isinstance(record.get("case"), str) else None
+
+
+def _unwritable(path: Path, error: OSError) -> InputError:
+    return InputError(path, _STAGE, "a place to write to", error.strerror or "none")
 
 
 def _lock(descriptor: int) -> bool:

@@ -63,5 +63,8 @@ def test_a_place_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_ends_the_run(tmp_path: Path) -> None:
     os.symlink("/dev/full", tmp_path / "records.jsonl")
-    with open_records(tmp_path / "records.jsonl") as records, pytest.raises(OSError, match="No space left"):
+    message = (
+        r"records\.jsonl: record results: expected a place to write to, received No space left on device$"
+    )
+    with open_records(tmp_path / "records.jsonl") as records, pytest.raises(InputError, match=message):
         records.append({"case": "a"})
