@@ -1,6 +1,7 @@
 """Who does the items of a batch: this process; worker processes and Ray have modules of their own."""
 
-from collections.abc import Generator, Sequence
+import time
+from collections.abc import Generator, Iterable, Sequence
 from typing import Protocol
 
 from kseg.pipelines.items import Item, Record, Work, do_item
@@ -51,3 +52,23 @@ class InProcess:
         """Yield the record of each item, in their order."""
         for item in items:
             yield do_item(item, self._work, self._stage)
+
+
+def seconds_left(began: Iterable[float], timeout: float | None) -> float | None:
+    """How long to wait for items until the first of them is overdue.
+
+    Args:
+        began: when they were begun, monotonic seconds.
+        timeout: seconds that each may take; without limit if not given.
+
+    Returns:
+        Seconds, 0 if one is overdue; None where there is no limit.
+
+    Example:
+        >>> seconds_left([time.monotonic() - 5], timeout=3), seconds_left([], timeout=3)
+        (0.0, None)
+    """
+    first = min(began, default=None)
+    if timeout is None or first is None:
+        return None
+    return max(0.0, first + timeout - time.monotonic())

@@ -116,19 +116,35 @@ def failure(item: Item, stage: str, error: Exception) -> Record:
     return {"status": "failed", "stage": stage, "error": text, "error_class": type(error).__name__}
 
 
-def failed_record(item: Item, stage: str, began: float, error_class: str, differs: tuple[str, str]) -> Record:
-    """The record of an item that took its process with it.
+def lost_record(item: Item, stage: str, began: float, received: str) -> Record:
+    """The record of an item whose process died.
 
     Args:
         item: the case.
         stage: what was being done.
         began: when, monotonic seconds.
-        error_class: what happened.
-        differs: what was expected, and what was received.
+        received: how it died.
     """
-    return {
-        **start_record(item),
-        **failure(item, stage, InputError(item.path, stage, *differs)),
-        "error_class": error_class,
-        "seconds": round(time.monotonic() - began, 3),
-    }
+    error = InputError(item.path, stage, "a worker that lives", received)
+    return _record_without_worker(item, stage, began, "WorkerDied", error)
+
+
+def overdue_record(item: Item, stage: str, began: float, timeout: float) -> Record:
+    """The record of an item that took too long.
+
+    Args:
+        item: the case.
+        stage: what was being done.
+        began: when, monotonic seconds.
+        timeout: seconds that it may take.
+    """
+    error = InputError(item.path, stage, f"an end within {timeout:g} s", "none")
+    return _record_without_worker(item, stage, began, "Timeout", error)
+
+
+def _record_without_worker(
+    item: Item, stage: str, began: float, error_class: str, error: InputError
+) -> Record:
+    seconds = round(time.monotonic() - began, 3)
+    told = failure(item, stage, error)
+    return {**start_record(item), **told, "error_class": error_class, "seconds": seconds}

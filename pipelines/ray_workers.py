@@ -9,8 +9,8 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kseg.pipelines.engines import Task
-from kseg.pipelines.items import Item, Record, Work, do_item, failed_record
+from kseg.pipelines.engines import Task, seconds_left
+from kseg.pipelines.items import Item, Record, Work, do_item, lost_record, overdue_record
 
 _PATIENCE_S = 10.0
 
@@ -48,7 +48,7 @@ class RayWorkers:
     Args:
         task: what they do; every actor starts it once.
         n_workers: actors at a time, one core each; as many work as the cluster has room for.
-        timeout: seconds that an item may take; none if not given.
+        timeout: seconds that an item may take; without limit if not given.
         address: of a cluster, `auto` for the one that runs on this machine; one is started here if not given.
 
     Raises:
@@ -97,7 +97,8 @@ class RayWorkers:
         for _ in range(min(self._n_workers, len(items))):
             self._start(pending)
         while waiting or any(each.item for each in pending.values()):
-            done, _ = self._ray.wait(list(pending), timeout=self._until_deadline(pending))
+            left = seconds_left((each.began for each in pending.values() if each.item), self._timeout)
+            done, _ = self._ray.wait(list(pending), timeout=left)
             for future in done:
                 each = pending.pop(future)
                 record, alive = self._result(future, each)
@@ -109,14 +110,13 @@ class RayWorkers:
                         pending[each.actor.do.remote(item)] = _Pending(each.actor, item, time.monotonic())
                 elif waiting:
                     self._start(pending)
-            for future, each in self._overdue(pending):
-                self._ray.kill(each.actor)
-                del pending[future]
-                assert each.item is not None
-                expected = f"an end within {self._timeout:g} s"
-                yield failed_record(each.item, self._task.stage, each.began, "Timeout", (expected, "none"))
-                if waiting:
-                    self._start(pending)
+            for future, each in list(pending.items()):
+                if each.item and self._timeout and time.monotonic() - each.began > self._timeout:
+                    self._ray.kill(each.actor)
+                    del pending[future]
+                    yield overdue_record(each.item, self._task.stage, each.began, self._timeout)
+                    if waiting:
+                        self._start(pending)
 
     def _start(self, pending: dict[Any, _Pending]) -> None:
         remote: Any = self._ray.remote(num_cpus=1)(_Actor)
@@ -132,22 +132,8 @@ class RayWorkers:
             if each.item is None:
                 reason = str(cause) if isinstance(cause, ValueError) else _first_line(error)
                 raise ValueError(reason) from error
-            received = ("an actor that lives", f"its death: {_first_line(error)}")
-            return failed_record(each.item, self._task.stage, each.began, "WorkerDied", received), False
-
-    def _until_deadline(self, pending: dict[Any, _Pending]) -> float | None:
-        begun = [each.began for each in pending.values() if each.item]
-        if self._timeout is None or not begun:
-            return None
-        return max(0.0, min(begun) + self._timeout - time.monotonic())
-
-    def _overdue(self, pending: dict[Any, _Pending]) -> list[tuple[Any, _Pending]]:
-        now = time.monotonic()
-        return [
-            (future, each)
-            for future, each in pending.items()
-            if self._timeout is not None and each.item and now - each.began > self._timeout
-        ]
+            how = f"its death: {_first_line(error)}"
+            return lost_record(each.item, self._task.stage, each.began, how), False
 
 
 def _first_line(error: Exception) -> str:

@@ -20,6 +20,9 @@ class RunSettings:
         retry_failed: do again what failed in an earlier run.
         relist: list the input anew though other shards use an earlier list.
         trust: take a bundle that `kseg bundle check` refuses, and run whatever code it names.
+
+    Raises:
+        ValueError: no worker, or a time that is not positive.
     """
 
     engine: Literal["here", "processes", "ray"] = "here"
@@ -31,3 +34,9 @@ class RunSettings:
     retry_failed: bool = False
     relist: bool = False
     trust: bool = False
+
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise ValueError(f"workers: expected 1 or more, received {self.workers}")
+        if self.timeout is not None and not self.timeout > 0:
+            raise ValueError(f"timeout: expected more than 0 seconds, received {self.timeout:g}")

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 
-from kseg.pipelines.engines import Task
-from kseg.pipelines.items import Item, Record, failed_record
+from kseg.pipelines.engines import Task, seconds_left
+from kseg.pipelines.items import Item, Record, lost_record, overdue_record
 
 _PATIENCE_S = 10.0
 """A worker that is told to leave removes what it has half written; one that does not leave is killed."""
@@ -64,17 +64,10 @@ class Workers:
     Args:
         task: what they do; every process starts it once.
         n_workers: processes at a time; they share the threads.
-        timeout: seconds that an item may take; none if not given.
-
-    Raises:
-        ValueError: no worker, or a time that is not positive.
+        timeout: seconds that an item may take; without limit if not given.
     """
 
     def __init__(self, task: Task, n_workers: int = 1, timeout: float | None = None) -> None:
-        if n_workers < 1:
-            raise ValueError(f"workers: expected 1 or more, received {n_workers}")
-        if timeout is not None and not timeout > 0:
-            raise ValueError(f"timeout: expected more than 0 seconds, received {timeout:g}")
         self._task = task
         self._n_workers = n_workers
         self._timeout = timeout
@@ -94,7 +87,8 @@ class Workers:
             while waiting or any(worker.item for worker in workers):
                 wanted = min(self._n_workers, len(waiting) + sum(bool(worker.item) for worker in workers))
                 workers += [self._start() for _ in range(wanted - len(workers))]
-                wait([worker.connection for worker in workers], self._until_deadline(workers))
+                left = seconds_left((worker.began for worker in workers if worker.item), self._timeout)
+                wait([worker.connection for worker in workers], left)
                 for worker in list(workers):
                     record = self._look_at(worker)
                     if record is not None:
@@ -122,12 +116,6 @@ class Workers:
         ours.send_bytes(pickle.dumps(self._task))
         return _Worker(process, ours)
 
-    def _until_deadline(self, workers: list[_Worker]) -> float | None:
-        if self._timeout is None:
-            return None
-        deadlines = [worker.began + self._timeout for worker in workers if worker.item]
-        return max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
-
     def _look_at(self, worker: _Worker) -> Record | None:
         """Take what a worker says; the connection of one that is gone is closed."""
         if worker.connection.poll():
@@ -141,8 +129,7 @@ class Workers:
             return said  # type: ignore[no-any-return]
         if worker.item and self._timeout and time.monotonic() - worker.began > self._timeout:
             worker.kill()
-            differs = f"an end within {self._timeout:g} s", "none"
-            return failed_record(worker.item, self._task.stage, worker.began, "Timeout", differs)
+            return overdue_record(worker.item, self._task.stage, worker.began, self._timeout)
         return None
 
     def _died(self, worker: _Worker) -> Record | None:
@@ -153,8 +140,7 @@ class Workers:
             if worker.ready:
                 return None
             raise ValueError(f"{self._task.stage}: expected a worker process that starts, received {how}")
-        differs = "a worker process that lives", how
-        return failed_record(worker.item, self._task.stage, worker.began, "WorkerDied", differs)
+        return lost_record(worker.item, self._task.stage, worker.began, how)
 
 
 def _available_threads() -> int:

@@ -122,7 +122,7 @@ def test_an_item_that_kills_or_hangs_its_actor_costs_itself_only(cluster: str, t
     assert set(records) == set(cases)
     assert {case for case, record in records.items() if record["status"] == "ok"} == {"a", "b", "c", "d"}
     assert records["killed"]["error_class"] == "WorkerDied"
-    expected = f"{tmp_path}/killed: test: expected an actor that lives, received its death: "
+    expected = f"{tmp_path}/killed: test: expected a worker that lives, received its death: "
     assert records["killed"]["error"].startswith(expected)
     assert records["hangs"]["error"] == f"{tmp_path}/hangs: test: expected an end within 3 s, received none"
     assert records["hangs"]["error_class"] == "Timeout"
