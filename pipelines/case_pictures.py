@@ -11,10 +11,10 @@ from nibabel.nifti1 import Nifti1Image
 from numpy.typing import NDArray
 
 from kseg.pipelines.axial import axial_slices, largest_slice, pixel_size_mm
-from kseg.pipelines.cases import companion, one_file, require_same_grid
+from kseg.pipelines.cases import companion, one_file
 from kseg.pipelines.figures import AxialSlice, contour_figure, recurrence_figure
 from kseg.transforms.errors import InputError
-from kseg.transforms.nifti import DAMAGE, NiftiVolume, read_label_map, read_nifti
+from kseg.transforms.nifti import DAMAGE, NiftiVolume, read_label_map, read_nifti, require_same_grid
 
 _STAGE = "draw"
 

@@ -5,16 +5,12 @@ from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
-
 from kseg.transforms.errors import InputError
-from kseg.transforms.nifti import NiftiVolume
 
 _NIFTI_SUFFIXES = (".nii.gz", ".nii")
 _SEGMENTATION_ENDING = "_seg"
 # Written beside a segmentation, never a segmentation.
 _COMPANION_ENDINGS = ("_prob", "_recon", "_recurrences", "_uncertainty")
-_AFFINE_TOLERANCE = 1e-3
 
 
 def find_segmentations(folder: Path) -> dict[str, list[Path]]:
@@ -140,26 +136,6 @@ def one_file(found: Mapping[str, list[Path]], case: str, folder: Path, stage: st
         received = ", ".join(path.name for path in paths) or "none"
         raise InputError(folder / case, stage, "one NIfTI file of this case", received)
     return paths[0]
-
-
-def require_same_grid(path: Path, volume: NiftiVolume, like: NiftiVolume, stage: str) -> None:
-    """Require that two volumes have the same shape and, to 1e-3, the same affine.
-
-    Args:
-        path: file of the first volume, named in the error.
-        volume: the volume that must agree.
-        like: the volume it must agree with.
-        stage: named in the error.
-
-    Raises:
-        InputError: the shapes or the affines differ.
-    """
-    if volume.array.shape != like.array.shape:
-        raise InputError(path, stage, f"grid (x, y, slice) {like.array.shape}", f"{volume.array.shape}")
-    difference = float(np.abs(volume.affine - like.affine).max())
-    if difference > _AFFINE_TOLERANCE:
-        expected = f"the same affine to {_AFFINE_TOLERANCE}"
-        raise InputError(path, stage, expected, f"a difference of {difference:.4g}")
 
 
 def _refuse(error: OSError) -> None:

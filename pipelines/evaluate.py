@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kseg.pipelines.calibration import Calibration, measure_calibration
-from kseg.pipelines.cases import companion, find_segmentations, find_volumes, one_file, require_same_grid
+from kseg.pipelines.cases import companion, find_segmentations, find_volumes, one_file
 from kseg.pipelines.metrics import structure_metrics, voxel_spacing_mm
 from kseg.pipelines.metrics_table import ClassSummary, MetricsRow, average, summarise, write_metrics
 from kseg.pipelines.probability_file import read_probabilities
 from kseg.transforms.atomic import atomic_path
-from kseg.transforms.nifti import NiftiVolume, read_label_map
+from kseg.transforms.nifti import NiftiVolume, read_label_map, require_same_grid
 
 logger = logging.getLogger(__name__)
 

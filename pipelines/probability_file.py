@@ -7,9 +7,8 @@ import numpy as np
 from nibabel.nifti1 import Nifti1Image
 from numpy.typing import NDArray
 
-from kseg.pipelines.cases import require_same_grid
 from kseg.transforms.errors import InputError
-from kseg.transforms.nifti import DAMAGE, NiftiVolume
+from kseg.transforms.nifti import DAMAGE, NiftiVolume, require_same_grid
 
 _STAGE = "read probabilities"
 _TOLERANCE = 1e-3

@@ -25,6 +25,7 @@ from kseg.transforms.errors import InputError, require_file
 READ, WRITE = "read NIfTI", "write NIfTI"
 LARGEST_LABEL = 65535
 FARTHEST = 1e9
+_AFFINE_TOLERANCE = 1e-3
 GZIP_MAGIC, FAST = b"\x1f\x8b", 1
 DAMAGE = (
     OSError, EOFError, ValueError, OverflowError, zlib.error, ImageFileError, HeaderDataError, WrapStructError,
@@ -92,6 +93,26 @@ def read_label_map(path: str | os.PathLike[str]) -> NiftiVolume:
         worst = low if low < 0 else high
         raise InputError(path, "read label map", f"labels 0..{LARGEST_LABEL}", f"{worst:g}")
     return NiftiVolume(array.astype(np.int32), volume.affine)
+
+
+def require_same_grid(path: Path, volume: NiftiVolume, like: NiftiVolume, stage: str) -> None:
+    """Require that two volumes have the same shape and, to 1e-3, the same affine.
+
+    Args:
+        path: file of the first volume, named in the error.
+        volume: the volume that must agree.
+        like: the volume it must agree with.
+        stage: named in the error.
+
+    Raises:
+        InputError: the shapes or the affines differ.
+    """
+    if volume.array.shape != like.array.shape:
+        raise InputError(path, stage, f"grid (x, y, slice) {like.array.shape}", f"{volume.array.shape}")
+    difference = float(np.abs(volume.affine - like.affine).max())
+    if difference > _AFFINE_TOLERANCE:
+        expected = f"the same affine to {_AFFINE_TOLERANCE}"
+        raise InputError(path, stage, expected, f"a difference of {difference:.4g}")
 
 
 def write_nifti(

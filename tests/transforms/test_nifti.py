@@ -10,7 +10,14 @@ import pytest
 import SimpleITK
 
 from kseg.transforms.errors import InputError
-from kseg.transforms.nifti import is_invertible, read_label_map, read_nifti, write_nifti
+from kseg.transforms.nifti import (
+    NiftiVolume,
+    is_invertible,
+    read_label_map,
+    read_nifti,
+    require_same_grid,
+    write_nifti,
+)
 
 OBLIQUE = nibabel.affines.from_matvec(
     nibabel.eulerangles.euler2mat(0.3, -0.2, 0.1) @ np.diag([-1.0, 1.2, 3.0]), [90.5, -126.25, -72.125]
@@ -343,3 +350,17 @@ def test_real_heads_are_read_as_nibabel_reads_them():
         other = nibabel.load(path)
         np.testing.assert_array_equal(volume.array, np.asanyarray(other.dataobj))
         np.testing.assert_array_equal(volume.affine, other.affine)
+
+
+def test_grids_agree_to_a_thousandth() -> None:
+    volume = NiftiVolume(np.zeros((3, 4, 5)), np.eye(4))
+    nudged, moved = np.eye(4), np.eye(4)
+    nudged[0, 3], moved[2, 3] = 5e-4, 2.5
+    require_same_grid(Path("a.nii"), NiftiVolume(np.ones((3, 4, 5)), nudged), volume, "evaluate")
+    with pytest.raises(
+        InputError,
+        match=r"a\.nii: evaluate: expected the same affine to 0\.001, received a difference of 2\.5$",
+    ):
+        require_same_grid(Path("a.nii"), NiftiVolume(np.zeros((3, 4, 5)), moved), volume, "evaluate")
+    with pytest.raises(InputError, match=r"expected grid \(x, y, slice\) \(3, 4, 5\), received \(4, 3, 5\)$"):
+        require_same_grid(Path("a.nii"), NiftiVolume(np.zeros((4, 3, 5)), np.eye(4)), volume, "evaluate")
