@@ -66,6 +66,22 @@ def require_plausible_size(path: Path, stage: str, dataset: h5py.Dataset) -> Non
         raise InputError(path, stage, _EXPECTED, f"a dataset of {claimed} bytes in a file of {held}")
 
 
+def kind(stored: object) -> str:
+    """Say of what kind something in a file is, without the names that were given to its parts: they can be anything.
+
+    Args:
+        stored: a dataset, its values, or whatever else is in its place.
+
+    Example:
+        >>> kind(np.zeros(3)), kind(np.zeros(3, [("Jane", "f4"), ("Doe", "f4")])), kind(b"Jane Doe")
+        ('float64 of shape (3,)', 'a table of 2 columns', 'bytes')
+    """
+    if not isinstance(stored, (h5py.Dataset, np.ndarray)):
+        return type(stored).__name__
+    names = stored.dtype.names
+    return f"{stored.dtype} of shape {stored.shape}" if names is None else f"a table of {len(names)} columns"
+
+
 def _sizes(path: Path, stage: str, content: mmap.mmap) -> Sizes:
     sizes: Sizes = {}
     start = content.find(_SIGNATURE)

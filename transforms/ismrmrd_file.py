@@ -15,7 +15,7 @@ from kseg.transforms.coil_mixing import noise_covariance, prewhiten
 from kseg.transforms.coil_sensitivities import calibration_region, estimate_sensitivities
 from kseg.transforms.errors import InputError
 from kseg.transforms.fourier import ifft2c
-from kseg.transforms.hdf5_checks import require_plausible_size
+from kseg.transforms.hdf5_checks import kind, require_plausible_size
 from kseg.transforms.ismrmrd_geometry import place_slices
 from kseg.transforms.ismrmrd_header import Encoding, read_encoding
 from kseg.transforms.ismrmrd_sort import sort_readouts
@@ -161,15 +161,13 @@ def read_raw_scan(file: h5py.File, path: Path, choice: StackChoice | None = None
 def _require_readouts(path: Path, file: h5py.File) -> None:
     for name in RAW_DATASETS:
         if not isinstance(file[name], h5py.Dataset):
-            raise InputError(path, STAGE, f"a dataset `{name}`", type(file[name]).__name__)
+            raise InputError(path, STAGE, f"a dataset `{name}`", kind(file[name]))
     # Before anything is read: the HDF5 library may crash when it converts numbers of a damaged kind.
     if h5py.check_string_dtype(file[XML].dtype) is None or file[XML].shape != (1,):
-        raise InputError(
-            path, STAGE, "an XML ISMRMRD header", f"{file[XML].dtype} of shape {file[XML].shape}"
-        )
+        raise InputError(path, STAGE, "an XML ISMRMRD header", kind(file[XML]))
     found, expected = file[DATA].dtype, ismrmrd.hdf5.acquisition_dtype
     if found.names != expected.names:
-        raise InputError(path, STAGE, "ISMRMRD readouts (head, traj, data)", str(found.names))
+        raise InputError(path, STAGE, "ISMRMRD readouts (head, traj, data)", kind(file[DATA]))
     of_samples = [h5py.check_vlen_dtype(found[name]) for name in ("traj", "data")]
     if _members(found["head"]) != _members(expected["head"]) or of_samples != [np.dtype(np.float32)] * 2:
         raise InputError(path, STAGE, "ISMRMRD readouts", "heads or samples of another kind")

@@ -9,6 +9,8 @@ import os
 import warnings
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass, replace
+from enum import Enum
+from xml.parsers.expat import ErrorString
 
 import numpy as np
 import numpy.typing as npt
@@ -31,11 +33,12 @@ class Encoding:
         matrix: samples along (readout, phase encoding, slice encoding); the last is 1 for a stack of slices.
         fov_mm: field of view along the same directions; the last is the slice thickness of a stack of slices.
         centre_line: index of the phase-encoding line at the centre of k-space.
-        trajectory: `cartesian`, `radial`, ...
+        trajectory: `cartesian`, `radial`, ...; `other` for what the ISMRMRD schema does not know.
         recon_fov_mm: field of view that is to be shown, of which the readout and the slice encoding may have been
             given more (oversampling); None if the header does not say.
         centre_partition: index of the slice-encoding step at the centre of k-space.
-        calibration: how lines for the calibration of coils were acquired: `embedded`, `separate`, ...; `none`.
+        calibration: how lines for the calibration of coils were acquired: `embedded`, `separate`, ...; `none`;
+            `other` for what the ISMRMRD schema does not know.
     """
 
     matrix: tuple[int, int, int]
@@ -140,14 +143,20 @@ def read_encoding(xml: object, path: str | os.PathLike[str], stage: str) -> Enco
         stage: the step that reads it, for the message.
 
     Raises:
-        InputError: not XML, or matrix or field of view is missing or not positive.
+        InputError: not XML, or matrix or field of view is missing or not positive. Of what stands in the header the
+            message repeats numbers alone.
     """
     if not isinstance(xml, (str, bytes)):
         raise InputError(path, stage, "an XML ISMRMRD header", type(xml).__name__)
     try:
         root = ElementTree.fromstring(xml)
-    except (ElementTree.ParseError, LookupError, ValueError) as error:
-        raise InputError(path, stage, "an XML ISMRMRD header", str(error)) from error
+    except ElementTree.ParseError as error:
+        place = "line {}, column {}".format(*error.position)
+        received = f"{ErrorString(error.code)} at {place}"
+        raise InputError(path, stage, "an XML ISMRMRD header", received) from error
+    except (LookupError, ValueError) as error:
+        received = "text in an unknown encoding"
+        raise InputError(path, stage, "an XML ISMRMRD header", received) from error
 
     def text(name: str) -> str | None:
         tags = ["encoding", *name.split("/")]
@@ -161,8 +170,12 @@ def read_encoding(xml: object, path: str | os.PathLike[str], stage: str) -> Enco
             value = math.nan
         if not least <= value <= LARGEST:
             expected = f"{name} in the ISMRMRD header, a number {least:g}..{LARGEST}"
-            raise InputError(path, stage, expected, repr(found) if found else "none")
+            raise InputError(path, stage, expected, _told(found))
         return value
+
+    def code(name: str, known: type[Enum], default: str) -> str:
+        found = text(name) or default
+        return found if found in [default, *(each.value for each in known)] else "other"
 
     matrix = [int(number(f"encodedSpace/matrixSize/{axis}", int, 1)) for axis in "xyz"]
     fov = [number(f"encodedSpace/fieldOfView_mm/{axis}", float, 1e-3) for axis in "xyz"]
@@ -173,8 +186,18 @@ def read_encoding(xml: object, path: str | os.PathLike[str], stage: str) -> Enco
         matrix=(matrix[0], matrix[1], matrix[2]),
         fov_mm=(fov[0], fov[1], fov[2]),
         centre_line=matrix[1] // 2 if text(centre) is None else int(number(centre, int, 0)),
-        trajectory=text("trajectory") or "cartesian",
+        trajectory=code("trajectory", xsd.trajectoryType, "cartesian"),
         recon_fov_mm=None if recon is None else (recon[0], recon[1], recon[2]),
         centre_partition=matrix[2] // 2 if text(partition) is None else int(number(partition, int, 0)),
-        calibration=text("parallelImaging/calibrationMode") or "none",
+        calibration=code("parallelImaging/calibrationMode", xsd.calibrationModeType, "none"),
     )
+
+
+def _told(found: str | None) -> str:
+    """A number as it is, and of any other text that it is one: it can be the name of a patient."""
+    if not found:
+        return "none"
+    try:
+        return f"{float(found):g}"
+    except ValueError:
+        return "text that is no number"

@@ -19,7 +19,7 @@ from torch import Tensor
 from kseg import __version__
 from kseg.transforms.atomic import atomic_path
 from kseg.transforms.errors import InputError, require_file
-from kseg.transforms.hdf5_checks import require_plausible_size, require_sound_heap
+from kseg.transforms.hdf5_checks import kind, require_plausible_size, require_sound_heap
 from kseg.transforms.ismrmrd_file import RAW_DATASETS, StackChoice, is_raw_scan, read_raw_scan
 from kseg.transforms.ismrmrd_header import header_xml, read_encoding
 from kseg.transforms.nifti import is_invertible
@@ -186,7 +186,7 @@ def _placed_by_header(path: Path, file: h5py.File, volume: KSpaceVolume) -> KSpa
         raise InputError(path, READ, "an `affine`, or an `ismrmrd_header` with the field of view", "neither")
     header = file["ismrmrd_header"]
     if not isinstance(header, h5py.Dataset) or h5py.check_string_dtype(header.dtype) is None or header.shape:
-        raise InputError(path, READ, "a text as `ismrmrd_header`", str(header))
+        raise InputError(path, READ, "a text as `ismrmrd_header`", kind(header))
     encoding = read_encoding(header[()], path, READ)
     kspace, mask, maps = volume.kspace, volume.mask, volume.maps
     if encoding.matrix[:2] != tuple(kspace.shape[2:]):
@@ -215,7 +215,7 @@ def _read_array(path: Path, file: h5py.File) -> Tensor:
         raise InputError(path, READ, "a dataset `kspace`", f"{len(file)} others")
     dataset = file["kspace"]
     if dataset.dtype.kind != "c":
-        raise InputError(path, READ, "complex values in `kspace`", str(dataset.dtype))
+        raise InputError(path, READ, "complex values in `kspace`", kind(dataset))
     if dataset.ndim not in (3, 4) or min(dataset.shape) < 1:
         raise InputError(
             path, READ, "`kspace` (slice, y, x) or (slice, coil, y, x)", f"shape {dataset.shape}"
@@ -242,7 +242,7 @@ def _read_mask(path: Path, stored: Any, shape: tuple[int, ...]) -> Tensor:
 def _read_maps(path: Path, file: h5py.File) -> Tensor:
     stored = file["sensitivities"][()]
     if not isinstance(stored, np.ndarray) or stored.dtype.kind != "c" or stored.ndim != 4:
-        raise InputError(path, READ, "complex `sensitivities` (slice, coil, y, x)", _kind(stored))
+        raise InputError(path, READ, "complex `sensitivities` (slice, coil, y, x)", kind(stored))
     with np.errstate(over="ignore"):
         return torch.from_numpy(stored.astype(np.complex64)).movedim(1, 0)
 
@@ -250,14 +250,8 @@ def _read_maps(path: Path, file: h5py.File) -> Tensor:
 def _read_affine(path: Path, file: h5py.File) -> Affine:
     stored = file["affine"][()]
     if not isinstance(stored, np.ndarray) or stored.dtype.kind not in "iuf":
-        raise InputError(path, READ, "an `affine` of real numbers", _kind(stored))
+        raise InputError(path, READ, "an `affine` of real numbers", kind(stored))
     return stored.astype(np.float64)
-
-
-def _kind(values: Any) -> str:
-    return (
-        f"{values.dtype} of shape {values.shape}" if isinstance(values, np.ndarray) else type(values).__name__
-    )
 
 
 def _mask_shapes(shape: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:

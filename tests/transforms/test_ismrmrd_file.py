@@ -290,6 +290,10 @@ class TestOtherScans:
         header = HEADER.replace(">cartesian<", ">radial<")
         self.check(write(tmp_path / "x.h5", readouts(kspace), header), "a Cartesian trajectory", "radial")
 
+    def test_a_trajectory_that_nobody_knows_is_not_repeated(self, tmp_path, kspace):
+        header = HEADER.replace(">cartesian<", ">JANE DOE<")
+        self.check(write(tmp_path / "x.h5", readouts(kspace), header), "a Cartesian trajectory", "other")
+
     def test_noise_only(self, tmp_path, kspace):
         noise = readout(kspace[0, :, :, 0], 0)
         noise.set_flag(ismrmrd.ACQ_IS_NOISE_MEASUREMENT)
@@ -379,4 +383,13 @@ class TestOtherScans:
         with ismrmrd.Dataset(str(path), "dataset", mode="r+") as dataset:
             del dataset._dataset["data"]
             dataset._dataset["data"] = np.zeros(3)
-        self.check(path, r"ISMRMRD readouts \(head, traj, data\)", "None")
+        self.check(path, r"ISMRMRD readouts \(head, traj, data\)", r"float64 of shape \(3,\)")
+
+    @pytest.mark.parametrize("name", ["data", "xml"])
+    def test_names_of_columns_are_not_repeated(self, tmp_path, kspace, name):
+        path = write(tmp_path / "x.h5", readouts(kspace))
+        with h5py.File(path, "r+") as file:
+            del file[f"dataset/{name}"]
+            file[f"dataset/{name}"] = np.zeros(1, [("JANE\x1b[31m", "f4"), ("DOE", "f4")])
+        expected = {"data": r"ISMRMRD readouts \(head, traj, data\)", "xml": "an XML ISMRMRD header"}[name]
+        self.check(path, expected, "a table of 2 columns")

@@ -67,18 +67,23 @@ def test_calibration_and_partitions_are_read():
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("</ismrmrdHeader>", "", "expected an XML ISMRMRD header, received no element found"),
+        (
+            "</ismrmrdHeader>",
+            "",
+            "expected an XML ISMRMRD header, received no element found at line [0-9]+, column [0-9]+$",
+        ),
         (
             "<x>640</x>",
             "",
             r"encodedSpace/matrixSize/x in the ISMRMRD header, a number 1..65535, received none",
         ),
-        ("<x>640</x>", "<x>0</x>", r"matrixSize/x in the ISMRMRD header, a number 1..65535, received '0'"),
-        ("<x>640</x>", "<x>wide</x>", r"matrixSize/x .*, received 'wide'"),
-        ("<x>640</x>", "<x>65536</x>", r"matrixSize/x .*, received '65536'"),
-        ("<z>4.5</z>", "<z>0.0</z>", r"fieldOfView_mm/z in .* a number 0.001..65535, received '0.0'"),
-        ("<z>4.5</z>", "<z>nan</z>", r"fieldOfView_mm/z .*, received 'nan'"),
-        ("<center>160</center>", "<center>-1</center>", r"kspace_encoding_step_1/center .*, received '-1'"),
+        ("<x>640</x>", "<x>640.5</x>", r"matrixSize/x .*, received 640.5$"),
+        ("<x>640</x>", "<x>0</x>", r"matrixSize/x in the ISMRMRD header, a number 1..65535, received 0$"),
+        ("<x>640</x>", "<x>wide</x>", r"matrixSize/x .*, received text that is no number$"),
+        ("<x>640</x>", "<x>65536</x>", r"matrixSize/x .*, received 65536$"),
+        ("<z>4.5</z>", "<z>0.0</z>", r"fieldOfView_mm/z in .* a number 0.001..65535, received 0$"),
+        ("<z>4.5</z>", "<z>nan</z>", r"fieldOfView_mm/z .*, received nan$"),
+        ("<center>160</center>", "<center>-1</center>", r"kspace_encoding_step_1/center .*, received -1$"),
         ("http://www.ismrm.org/ISMRMRD", "urn:other", "encodedSpace/matrixSize/x .*, received none"),
     ],
 )
@@ -89,10 +94,42 @@ def test_other_headers_are_refused(old, new, message):
 
 
 def test_a_header_in_an_unknown_encoding_is_refused():
-    with pytest.raises(InputError, match=r"expected an XML ISMRMRD header, received unknown encoding: accii"):
+    with pytest.raises(
+        InputError, match=r"expected an XML ISMRMRD header, received text in an unknown encoding$"
+    ):
         read_encoding(XML.replace('"ascii"', '"accii"').encode(), "scan.h5", "read")
 
 
 def test_a_header_that_is_no_text_is_refused():
     with pytest.raises(InputError, match=r"expected an XML ISMRMRD header, received float"):
         read_encoding(1.0, "scan.h5", "read")
+
+
+SECRET = "JANE^DOE"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("<x>640</x>", f"<x>{SECRET}</x>"),
+        ("<z>4.5</z>", f"<z>4.5 {SECRET}</z>"),
+        ("<center>160</center>", f"<center>\x1b]0;{SECRET}\x07</center>"),
+        ("</ismrmrdHeader>", f"<{SECRET}/></ismrmrdHeader>"),
+        ("</ismrmrdHeader>", f"&{SECRET[:4]};</ismrmrdHeader>"),
+        ('"ascii"', f'"{SECRET}"'),
+        ('"ascii"', f'"{SECRET[:4]}"'),
+    ],
+)
+def test_texts_of_a_header_are_not_repeated(old, new):
+    assert old in XML
+    with pytest.raises(InputError) as refused:
+        read_encoding(XML.replace(old, new).encode(), "scan.h5", "read")
+    assert str(refused.value).isprintable()
+    assert SECRET[:4] not in str(refused.value)
+
+
+def test_codes_that_the_schema_does_not_know_are_other():
+    mode = f"<parallelImaging><calibrationMode>{SECRET}</calibrationMode></parallelImaging></encoding>"
+    xml = XML.replace(">cartesian<", f">{SECRET}<").replace("</encoding>", mode)
+    encoding = read_encoding(xml, "scan.h5", "read")
+    assert (encoding.trajectory, encoding.calibration) == ("other", "other")

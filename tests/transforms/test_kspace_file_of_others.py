@@ -171,9 +171,17 @@ class TestSensitivities:
             read_kspace(tmp_path / "x.h5")
 
 
-@pytest.mark.parametrize("header", [np.zeros(3), 1.0, ["a", "b"]])
-def test_a_header_that_is_no_text_is_refused(tmp_path, header):
+@pytest.mark.parametrize(
+    ("header", "received"),
+    [
+        (np.zeros(3), r"float64 of shape \(3,\)"),
+        (1.0, r"float64 of shape \(\)"),
+        (["a", "b"], r"object of shape \(2,\)"),
+        (np.zeros((), [("JANE^DOE", "f4")]), "a table of 1 columns"),
+    ],
+)
+def test_a_header_that_is_no_text_is_refused(tmp_path, header, received):
     path = write_plain(tmp_path / "x.h5", random_kspace(*SHAPE).numpy(), header)
-    message = r"x\.h5: read k-space: expected a text as `ismrmrd_header`, received <HDF5 dataset"
+    message = rf"x\.h5: read k-space: expected a text as `ismrmrd_header`, received {received}$"
     with pytest.raises(InputError, match=message):
         read_kspace(path)
