@@ -15,7 +15,7 @@ import torch
 from ignite.engine import Engine, Events
 from monai.bundle import ConfigWorkflow
 
-from kseg.pipelines.bundle import find_bundle
+from kseg.pipelines.bundle_folder import find_bundle
 
 BUNDLE = "brain_kspace_segmentation"
 NOT_COUNTED = 2

@@ -19,27 +19,13 @@ from pathlib import Path
 import h5py
 import numpy as np
 import torch
+from noise_volumes import AFFINE, write_volume
 
-from kseg.transforms.kspace_file import KSpaceVolume, write_kspace
 from kseg.transforms.nifti import write_nifti
-from kseg.transforms.sampling import gaussian_lines
 
 N_VOLUMES, N_BROKEN, N_KILLS = 1000, 50, 20
 SHAPE = (2, 40, 32)
-AFFINE = np.diag([1.0, 1.0, 3.0, 1.0])
 KSEG = str(Path(sys.executable).with_name("kseg"))
-
-
-def write_volume(path: Path, seed: int) -> None:
-    """Write noise: k-space under even seeds, an image under odd ones."""
-    generator = torch.Generator().manual_seed(seed)
-    if path.suffix == ".gz":
-        write_nifti(path, torch.rand(SHAPE[::-1], generator=generator).numpy(), AFFINE)
-        return
-    n_slices, n_y, n_x = SHAPE
-    mask = gaussian_lines(n_x, 12, 6, generator)
-    kspace = torch.randn(n_slices, 1, n_y, n_x, dtype=torch.complex64, generator=generator) * mask
-    write_kspace(path, KSpaceVolume(kspace, mask, AFFINE, None, seed, path.stem))
 
 
 def cut(path: Path) -> None:
@@ -91,7 +77,7 @@ def make_inputs(folder: Path) -> None:
     for seed in range(N_VOLUMES):
         path = folder / f"site{seed % 7}" / f"head{seed:04d}{'.nii.gz' if seed % 2 else '.h5'}"
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_volume(path, seed)
+        write_volume(path, SHAPE, seed)
 
 
 def break_some(folder: Path) -> set[str]:
