@@ -1,6 +1,6 @@
 """Look through a configuration for what could run code of its author's choice; nothing of it is built."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ _SWITCHES = {
 _MODES = ("default", "callable")
 
 Id = tuple[str, ...]
+Finding = tuple[Id, str, str]
+"""What is refused: where it stands, what is expected, what was received."""
 
 
 def check_config(content: object, path: Path, stage: str) -> list[InputError]:
@@ -38,12 +40,7 @@ def check_config(content: object, path: Path, stage: str) -> list[InputError]:
     Returns:
         What is refused; empty where nothing is.
     """
-    if not isinstance(content, dict):
-        return [InputError(path, stage, "a configuration, items by name", type(content).__name__)]
-    return [
-        InputError(path, stage, expected, f"{received} in {plain('::'.join(id_))}")
-        for id_, expected, received in _findings(content, ())
-    ]
+    return _check(content, "a configuration", _findings, path, stage)
 
 
 def check_metadata(content: object, path: Path, stage: str) -> list[InputError]:
@@ -57,18 +54,27 @@ def check_metadata(content: object, path: Path, stage: str) -> list[InputError]:
     Returns:
         What is refused; empty where nothing is.
     """
+    return _check(content, "metadata", _metadata_findings, path, stage)
+
+
+def _check(
+    content: object, kind: str, findings: Callable[[Any, Id], Iterator[Finding]], path: Path, stage: str
+) -> list[InputError]:
     if not isinstance(content, dict):
-        return [InputError(path, stage, "metadata, items by name", type(content).__name__)]
-    findings = []
-    for id_, value in _texts(content, ()):
-        if "$" in value or value.startswith(("%", "@")) or "_target_" in value:
-            received = f"{plain(value)} in {plain('::'.join(id_))}"
-            findings.append(InputError(path, stage, "metadata without expressions and targets", received))
-    return findings
+        return [InputError(path, stage, f"{kind}, items by name", type(content).__name__)]
+    return [
+        InputError(path, stage, expected, f"{received} in {plain('::'.join(id_))}")
+        for id_, expected, received in findings(content, ())
+    ]
 
 
-def _findings(value: Any, id_: Id) -> Iterator[tuple[Id, str, str]]:
-    """What is refused: where it stands, what is expected, what was received."""
+def _metadata_findings(value: Any, id_: Id) -> Iterator[Finding]:
+    for place, text in _texts(value, id_):
+        if "$" in text or text.startswith(("%", "@")) or "_target_" in text:
+            yield place, "metadata without expressions and targets", plain(text)
+
+
+def _findings(value: Any, id_: Id) -> Iterator[Finding]:
     for key, item in _children(value):
         # Of an override such as `train#trainer#_target_` the last name counts.
         place = (*id_, *key.removeprefix("+").replace("#", "::").split("::"))
@@ -97,7 +103,7 @@ def _children(value: Any) -> list[tuple[str, Any]]:
     return [(str(index), item) for index, item in enumerate(value)] if isinstance(value, list) else []
 
 
-def _names_of_code(value: Any, place: Id) -> Iterator[tuple[Id, str, str]]:
+def _names_of_code(value: Any, place: Id) -> Iterator[Finding]:
     # Items of a list come here on their own. Of a dictionary MONAI would take the keys, unless it is a component.
     if isinstance(value, list) or (isinstance(value, Mapping) and "_target_" in value) or value is None:
         return
@@ -106,7 +112,7 @@ def _names_of_code(value: Any, place: Id) -> Iterator[tuple[Id, str, str]]:
         yield place, "the name of a class that bundles may use", f"{plain(value)} ({reason})"
 
 
-def _in_text(text: str, place: Id) -> Iterator[tuple[Id, str, str]]:
+def _in_text(text: str, place: Id) -> Iterator[Finding]:
     if text.startswith("$"):
         if reason := refuse_expression(text[1:], imports=place[0] == IMPORTS):
             yield place, "an expression of the safe subset", reason
