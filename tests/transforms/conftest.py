@@ -1,7 +1,11 @@
-"""A small head for tests of scans."""
+"""A small head for tests of scans, and a death in the middle of writing."""
 
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import torch
@@ -30,3 +34,20 @@ def layered_head(n_slices: int, n_y: int, n_x: int) -> Tensor:
 def make_fractions() -> Callable[[int, int, int], Tensor]:
     """Makes the fractions of a small head, `(tissue, slice, y, x)`, of air, csf, gm, wm and fat."""
     return layered_head
+
+
+@pytest.fixture(scope="session")
+def kill_while_writing() -> Callable[[str, Path], None]:
+    """Starts a program that says `writing` and writes to the path that it is given, and kills it in the middle."""
+
+    def kill(program: str, path: Path) -> None:
+        command = [sys.executable, "-c", program, str(path)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "writing\n"
+            while not any(path.parent.iterdir()):
+                assert process.poll() is None
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+
+    return kill

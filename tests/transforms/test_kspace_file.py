@@ -1,7 +1,4 @@
 import os
-import signal
-import subprocess
-import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from dataclasses import replace
@@ -195,17 +192,9 @@ def test_a_flipped_bit_anywhere_is_found_or_harmless(tmp_path, volume):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL exists on POSIX only")
-def test_a_killed_writer_leaves_no_file_under_the_final_name(tmp_path):
-    final = tmp_path / "x.h5"
-    command = [sys.executable, "-c", WRITE_UNTIL_KILLED, str(final)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "writing\n"
-        while not any(tmp_path.iterdir()):
-            assert process.poll() is None
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    assert not final.exists()
+def test_a_killed_writer_leaves_no_file_under_the_final_name(tmp_path, kill_while_writing):
+    kill_while_writing(WRITE_UNTIL_KILLED, tmp_path / "x.h5")
+    assert not (tmp_path / "x.h5").exists()
 
 
 class TestUnusableFiles:
