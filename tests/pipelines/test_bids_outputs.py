@@ -3,14 +3,18 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import nibabel
 import numpy as np
 import pytest
 
 from kseg.pipelines.bids_outputs import derivative_name, write_dataset_files, write_sidecar
 from kseg.pipelines.provenance import Provenance
+from kseg.pipelines.segment import segment
+from kseg.pipelines.segment_settings import SegmentSettings
 from kseg.transforms.nifti import write_nifti
 
 PROVENANCE = Provenance("brain", "0.1.0", "ab" * 32, ("background", "CSF", "GM", "WM"))
@@ -102,3 +106,52 @@ def test_the_validator_accepts_what_is_written_and_not_just_anything(tmp_path: P
     assert validate(tmp_path) == []
     (tmp_path / "sub-1" / "anat" / "sub-1_T2w_seg.nii.gz").write_bytes(b"anything")
     assert validate(tmp_path) != []
+
+
+def make_dataset(folder: Path, save_kspace: Callable[..., Path]) -> list[Path]:
+    """A dataset of an image and of k-space, which are the files that come back."""
+    image = folder / "sub-01" / "anat" / "sub-01_T2w.nii.gz"
+    kspace = folder / "sourcedata" / "sub-02" / "ses-1" / "anat" / "sub-02_ses-1_acq-fast_T2w.h5"
+    image.parent.mkdir(parents=True)
+    voxels = np.random.default_rng(0).random((18, 20, 3), dtype=np.float32)
+    write_nifti(image, voxels, np.array([[-1, 0, 0, 9], [0, 0, -3, 4], [0, 1, 0, -7], [0, 0, 0, 1]]))
+    save_kspace(kspace)
+    (folder / "dataset_description.json").write_text('{"Name": "heads", "BIDSVersion": "1.10.0"}')
+    (folder / "README.md").write_text("Heads of noise.\n")
+    return [image, kspace]
+
+
+def test_a_dataset_becomes_derivatives_that_name_its_scans(
+    tiny_bundle: Path, save_kspace: Callable[..., Path], tmp_path: Path
+) -> None:
+    image, kspace = make_dataset(tmp_path, save_kspace)
+    output = tmp_path / "derivatives" / "kseg"
+    settings = SegmentSettings(
+        probabilities=True, reconstruction=True, recurrences=True, uncertainty=True, bids=True
+    )
+    result = segment(tmp_path, output, str(tiny_bundle), settings)
+    stems = {
+        "sub-01/anat/sub-01_desc-T2w": image,
+        "sub-02/ses-1/anat/sub-02_ses-1_acq-fast_desc-T2wkspace": kspace,
+    }
+    assert (sorted(result.done), result.failed) == (sorted(stems), {})
+    assert validate(output) == validate(tmp_path) == []
+    raw = output / json.loads((output / "dataset_description.json").read_text())["DatasetLinks"]["raw"]
+    for stem, scan in stems.items():
+        results = {ending: output / derivative_name(stem, ending) for ending in ENDINGS}
+        for ending, path in results.items():
+            sidecar = path.with_name(path.name.replace(".nii.gz", ".json"))
+            if ending == "uncertainty":
+                assert path.is_file()
+                assert not sidecar.exists()
+                continue
+            (source,) = json.loads(sidecar.read_text())["Sources"]
+            assert raw.joinpath(source.removeprefix("bids:raw:")).samefile(scan)
+        labels = np.asarray(nibabel.load(results["seg"]).dataobj)
+        assert labels.shape == (18, 20, 3)
+        assert set(np.unique(labels)) <= {0, 1, 2, 3}
+        probabilities = np.asarray(nibabel.load(results["prob"]).dataobj)
+        np.testing.assert_array_equal(labels, probabilities.argmax(-1))
+    mask = nibabel.load(output / "sub-01" / "anat" / "sub-01_desc-T2w_dseg.nii.gz")
+    np.testing.assert_array_equal(mask.affine, nibabel.load(image).affine)
+    assert segment(tmp_path, output, str(tiny_bundle), settings).before == sorted(stems)

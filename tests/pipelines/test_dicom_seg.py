@@ -1,11 +1,13 @@
 """DICOM segmentations: voxel by voxel on the grid of the series, the same bytes each time, no more of a patient
 than the standard asks for."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import highdicom
+import nibabel
 import numpy as np
 import pydicom
 import pytest
@@ -16,6 +18,8 @@ from pydicom.uid import SegmentationStorage
 from kseg import __version__
 from kseg.pipelines.dicom_seg import write_dicom_seg
 from kseg.pipelines.provenance import Provenance
+from kseg.pipelines.segment import segment
+from kseg.pipelines.segment_settings import SegmentSettings
 from kseg.transforms.dicom_series import read_dicom_series
 from kseg.transforms.errors import InputError
 
@@ -187,3 +191,39 @@ def test_classes_without_a_code(files: tuple[Path, ...], tmp_path: Path) -> None
     with pytest.raises(InputError, match=message):
         write_dicom_seg(tmp_path / "a.dcm", some_labels(), files, lesions)
     assert list(tmp_path.iterdir()) == [tmp_path / "in"]
+
+
+def test_a_series_is_segmented_and_the_object_says_what_the_mask_says(
+    tiny_bundle: Path, save_series: Save, save_kspace: Callable[..., Path], tmp_path: Path
+) -> None:
+    voxels = np.random.default_rng(0).integers(1, 100, (20, 24, 3))
+    paths = save_series(tmp_path / "in" / "head7" / "t2", voxels, np.diag([1.0, 1.2, 3.0, 1.0]))
+    save_kspace(tmp_path / "in" / "a.h5")
+    output, settings = tmp_path / "out", SegmentSettings(dicom_seg=True)
+    result = segment(tmp_path / "in", output, str(tiny_bundle), settings)
+    assert (sorted(result.done), result.failed) == (["a", "head7/t2"], {})
+    written = {path.relative_to(output).as_posix() for path in output.rglob("*_seg*")}
+    assert written == {"a_seg.nii.gz", "head7/t2_seg.dcm", "head7/t2_seg.nii.gz"}
+    lines = (output / "results.jsonl").read_text().splitlines()
+    notes = {record["case"]: record["notes"] for record in map(json.loads, lines)}
+    assert [
+        "no DICOM segmentation: the input is no DICOM series" in notes[case] for case in ("a", "head7/t2")
+    ] == [
+        True,
+        False,
+    ]
+    made = output / "head7" / "t2_seg.dcm"
+    seg = highdicom.seg.segread(made)
+    mask = np.asarray(nibabel.load(output / "head7" / "t2_seg.nii.gz").dataobj)
+    assert len(np.unique(mask)) > 1
+    series = read_dicom_series(paths[0]).files
+    np.testing.assert_array_equal(labels_of(seg, series), mask)
+    assert seg.SegmentSequence[0].SegmentationAlgorithmIdentificationSequence[0].AlgorithmName == (
+        "kseg brain_kspace_segmentation"
+    )
+    # An object that was lost is made again, and is the same one.
+    before = made.read_bytes()
+    made.unlink()
+    again = segment(tmp_path / "in", output, str(tiny_bundle), settings)
+    assert (again.done, again.before) == (["head7/t2"], ["a"])
+    assert made.read_bytes() == before
