@@ -10,8 +10,8 @@ import time
 from datetime import datetime
 from pathlib import Path
 
-import numpy as np
 import torch
+from noise_volumes import write_volume
 
 from kseg.pipelines.digest import file_sha256
 from kseg.pipelines.find_scans import find_scans
@@ -25,22 +25,11 @@ from kseg.pipelines.segment import segment
 from kseg.pipelines.segment_settings import SegmentSettings
 from kseg.pipelines.segment_work import load_segmenter, start_segmenting
 from kseg.pipelines.segmentation import segment_volume
-from kseg.transforms.kspace_file import KSpaceVolume, read_kspace, write_kspace
-from kseg.transforms.sampling import gaussian_lines
+from kseg.transforms.kspace_file import read_kspace
 
 BUNDLE = "brain_kspace_segmentation"
-AFFINE = np.diag([1.0, 1.0, 3.0, 1.0])
 SETTINGS = SegmentSettings()
 N_FILES, N_ITEMS, N_VOLUMES = 100_000, 1000, 8
-
-
-def write_volume(path: Path, shape: tuple[int, int, int], seed: int) -> None:
-    """Write noise as k-space, three in ten lines of it."""
-    generator = torch.Generator().manual_seed(seed)
-    n_slices, n_y, n_x = shape
-    mask = gaussian_lines(n_x, round(0.3 * n_x), n_x // 11, generator)
-    kspace = torch.randn(n_slices, 1, n_y, n_x, dtype=torch.complex64, generator=generator) * mask
-    write_kspace(path, KSpaceVolume(kspace, mask, AFFINE, None, seed, path.stem))
 
 
 def throughput(folder: Path) -> None:
@@ -49,7 +38,7 @@ def throughput(folder: Path) -> None:
     source.mkdir()
     for seed in range(N_VOLUMES):
         write_volume(source / f"{seed}.h5", (57, 216, 180), seed)
-    _, network = load_segmenter(BUNDLE)
+    network = load_segmenter(BUNDLE)
     options = read_inference_options(BUNDLE)
     seconds = []
     for path in sorted(source.iterdir()):

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from kseg.networks.inference import for_inference, inference_dtype
 from kseg.networks.seranet import SERANet
-from kseg.pipelines.bundle import load_bundle
+from kseg.pipelines.bundle import load_network
 from kseg.pipelines.simulate import SimulationSettings, simulate_scan
 from kseg.transforms.channels import network_input
 from kseg.transforms.mni152 import mni152_head
@@ -48,7 +48,7 @@ def main() -> None:
     volume = simulate_scan(make_phantom(mni152_head(), "mni152"), SimulationSettings()).volume
     x = network_input(volume.kspace[8:56:4], volume.mask)
     print(f"{torch.get_num_threads()} threads")
-    network = load_bundle("brain_kspace_segmentation").network
+    network = load_network("brain_kspace_segmentation")
     compare("shipped network, one slice of 216 x 180", network, x, repetitions=15)
     torch.manual_seed(0)
     paper = SERANet().eval()

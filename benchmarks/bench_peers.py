@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from kseg.networks.inference import for_inference, inference_dtype
 from kseg.networks.seranet import SERANet
-from kseg.pipelines.bundle import load_bundle
+from kseg.pipelines.bundle import load_network
 from kseg.transforms.channels import network_input
 from kseg.transforms.sampling import gaussian_lines
 
@@ -45,7 +45,7 @@ def named(name: str, network: nn.Module) -> str:
 def of_kseg(kspace: Tensor, mask: Tensor) -> Pieces:
     """The shipped network, plain and in the form that `kseg segment` runs, and that of the paper's size."""
     x = network_input(kspace, mask)
-    shipped, paper = load_bundle("brain_kspace_segmentation").network, SERANet().eval()
+    shipped, paper = load_network("brain_kspace_segmentation"), SERANet().eval()
     dtype = inference_dtype(torch.device("cpu"))
     fast = for_inference(shipped, dtype)
 

@@ -4,6 +4,7 @@ Reference: Brain Imaging Data Structure 1.11, https://bids-specification.readthe
 """
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from kseg.pipelines.batch import find_files
@@ -16,9 +17,10 @@ SOURCE_DATA = "sourcedata"
 _SCAN = re.compile(
     rf"""(?P<before>{SOURCE_DATA}/)?
     (?P<folder>sub-[0-9a-zA-Z+]+/(?:ses-[0-9a-zA-Z+]+/)?anat)/
-    (?P<entities>sub-[^/]*?)(?:_desc-(?P<desc>[0-9a-zA-Z+]+))?_(?P<suffix>T1w|T2w|PDw)""",
+    (?P<entities>sub-[^/]*?)(?:_desc-(?P<desc>[0-9a-zA-Z+]+))?_(?P<suffix>[0-9a-zA-Z]+)""",
     re.VERBOSE,
 )
+_SUFFIXES = ("T1w", "T2w", "PDw")
 # Of a scan that is stored as several images, the magnitude is segmented.
 _NO_MAGNITUDE = re.compile(r"_part-(?:phase|real|imag)(?:_|$)")
 
@@ -41,8 +43,7 @@ def find_bids(source: Path, leave_out: Path) -> dict[str, list[Path]]:
         InputError: no dataset, or a folder that cannot be used, see `find_files`.
     """
     found = find_files(source, KSPACE_SUFFIXES + IMAGE_SUFFIXES, leave_out) if source.is_dir() else {}
-    if not (source / DESCRIPTION).is_file():
-        raise InputError(source, "find inputs", f"a BIDS dataset, a folder with {DESCRIPTION}", "none")
+    require_bids(source)
     cases: dict[str, list[Path]] = {}
     for name, paths in found.items():
         case = _case(name)
@@ -53,9 +54,49 @@ def find_bids(source: Path, leave_out: Path) -> dict[str, list[Path]]:
     return dict(sorted(cases.items()))
 
 
+def require_bids(source: Path) -> None:
+    """Require that a folder is a BIDS dataset.
+
+    Args:
+        source: the folder.
+
+    Raises:
+        InputError: it is not.
+    """
+    if not (source / DESCRIPTION).is_file():
+        raise InputError(source, "find inputs", f"a BIDS dataset, a folder with {DESCRIPTION}", "none")
+
+
+def bids_case(name: str, contrasts: Sequence[str]) -> str | None:
+    """Name the case of an image that is segmented together with others.
+
+    Args:
+        name: relative folder and name of the image, without suffix.
+        contrasts: those that are segmented together.
+
+    Returns:
+        Relative folder, entities, and `desc` with all contrasts; None for what is no such image.
+
+    Example:
+        >>> bids_case("sub-1/anat/sub-1_FLAIR", ("T1w", "FLAIR"))
+        'sub-1/anat/sub-1_desc-T1wFLAIR'
+    """
+    match = _match(name, contrasts)
+    if match is None or match["before"]:
+        return None
+    return f"{match['folder']}/{match['entities']}_desc-{match['desc'] or ''}{''.join(contrasts)}"
+
+
 def _case(name: str) -> str | None:
-    match = _SCAN.fullmatch(name)
-    if match is None or _NO_MAGNITUDE.search(match["entities"]):
+    match = _match(name, _SUFFIXES)
+    if match is None:
         return None
     kind = "kspace" if match["before"] else ""
     return f"{match['folder']}/{match['entities']}_desc-{match['desc'] or ''}{match['suffix']}{kind}"
+
+
+def _match(name: str, suffixes: Sequence[str]) -> re.Match[str] | None:
+    match = _SCAN.fullmatch(name)
+    if match is None or match["suffix"] not in suffixes or _NO_MAGNITUDE.search(match["entities"]):
+        return None
+    return match

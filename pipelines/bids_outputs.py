@@ -15,7 +15,7 @@ from kseg.pipelines.provenance import Provenance
 from kseg.transforms.atomic import atomic_path
 
 _BIDS_VERSION = "1.10.0"
-_STEM = re.compile(r".*_desc-[0-9a-zA-Z+]*?(?P<suffix>T1w|T2w|PDw)(?:kspace)?")
+_STEM = re.compile(r".*_desc-[0-9a-zA-Z+]*?(?P<suffix>T1w|T2w|PDw|FLAIR)(?:kspace)?")
 _SOURCE = re.compile(r"(?:sourcedata/)?sub-[^/]+/(?:ses-[^/]+/)?anat/[^/]+$")
 # What BIDS has no name for is told to its validator.
 _IGNORED = ("*_uncertainty.nii.gz", "*.jsonl", "summary.json")
@@ -63,10 +63,10 @@ def write_sidecar(path: Path, ending: str, source: Path, labels: tuple[str, ...]
         The file, or nothing.
     """
     special: dict[str, dict[str, Any]] = {
-        "seg": {"Description": "Tissue of each voxel; dseg.tsv names the labels", "Manual": False},
-        "prob": {"Description": "Probability of each tissue", "LabelMap": list(labels)},
+        "seg": {"Description": "Class of each voxel; dseg.tsv names the labels", "Manual": False},
+        "prob": {"Description": "Probability of each class", "LabelMap": list(labels)},
         "recurrences": {
-            "Description": "Probability of each tissue (fourth axis) in each pass of the network (fifth axis)",
+            "Description": "Probability of each class (fourth axis) in each pass of the network (fifth axis)",
             "LabelMap": list(labels),
         },
         "recon": {"Description": "Magnitude of the network's last image, normalised", "SkullStripped": False},

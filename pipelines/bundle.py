@@ -1,7 +1,6 @@
-"""Bundles: where they are, their network, their weights."""
+"""The network of a bundle, with drawn or with trained weights."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,35 +10,17 @@ from torch import nn
 
 from kseg.networks.warm_start import load_weights
 from kseg.pipelines.bundle_check import STAGE, require_trusted
-from kseg.pipelines.bundle_folder import find_bundle
+from kseg.pipelines.bundle_folder import find_bundle, weights_file
 from kseg.pipelines.config_check import check_config
-from kseg.pipelines.config_file import read_plain
-from kseg.pipelines.digest import file_sha256
+from kseg.pipelines.config_file import read_config
 from kseg.transforms.errors import InputError
 
 _STAGE = "read bundle"
 _NETWORK = "a network_def that makes a network"
 
 
-@dataclass(frozen=True)
-class LoadedBundle:
-    """A network with its trained weights.
-
-    Attributes:
-        name: name of the bundle's folder.
-        version: version of the bundle.
-        network: the network, in evaluation mode.
-        weights_sha256: digest of the file of weights.
-    """
-
-    name: str
-    version: str
-    network: nn.Module
-    weights_sha256: str
-
-
-def load_bundle(name_or_path: str, trust: bool = False) -> LoadedBundle:
-    """Load the network of a bundle with its weights, `models/model.pt`.
+def load_network(name_or_path: str, *, trust: bool = False) -> nn.Module:
+    """Load the network of a bundle with its trained weights, in evaluation mode.
 
     Args:
         name_or_path: see `find_bundle`.
@@ -52,17 +33,10 @@ def load_bundle(name_or_path: str, trust: bool = False) -> LoadedBundle:
     root = find_bundle(name_or_path)
     if not trust:
         require_trusted(root)
-    metadata = read_config(root / "configs" / "metadata.json")
     with torch.random.fork_rng(devices=[]):  # the weights that are drawn here are replaced at once
         network = build_network(str(root), trust=trust)
-    weights = root / "models" / "model.pt"
-    load_weights(network, weights)
-    return LoadedBundle(
-        name=root.resolve().name,
-        version=str(metadata.get("version", "unknown")),
-        network=network.eval(),
-        weights_sha256=file_sha256(weights),
-    )
+    load_weights(network, weights_file(root))
+    return network.eval()
 
 
 def build_network(
@@ -83,7 +57,7 @@ def build_network(
         InputError: no inference configuration, or one that makes no network, or names code that is refused.
     """
     path = Path(bundle_root) / "configs" / "inference.json"
-    definition = read_config(path).get("network_def")
+    definition = read_config(path, _STAGE).get("network_def")
     if not isinstance(definition, dict):
         raise InputError(path, _STAGE, "a network_def", str(definition))
     arguments = {
@@ -103,18 +77,3 @@ def build_network(
     if not isinstance(network, nn.Module):
         raise InputError(path, _STAGE, _NETWORK, type(network).__name__)
     return network
-
-
-def read_config(path: Path) -> dict[str, Any]:
-    """Read a configuration of a bundle, its expressions not evaluated.
-
-    Args:
-        path: JSON file.
-
-    Raises:
-        InputError: no such file, or one that is no JSON object, or not plain; see `read_plain`.
-    """
-    config = read_plain(path, _STAGE)
-    if not isinstance(config, dict):
-        raise InputError(path, _STAGE, "a JSON object", type(config).__name__)
-    return config

@@ -1,4 +1,4 @@
-"""Where bundles are, and what identifies one; nothing here loads PyTorch."""
+"""Where bundles are, and where their parts lie; nothing here loads PyTorch."""
 
 from pathlib import Path
 

@@ -58,6 +58,22 @@ def read_plain(path: Path, stage: str) -> object:
     return content
 
 
+def read_config(path: Path, stage: str) -> dict[str, Any]:
+    """Read a configuration that is an object, its expressions not evaluated.
+
+    Args:
+        path: the file, UTF-8.
+        stage: the step that wants it, for messages.
+
+    Raises:
+        InputError: as `read_plain`, or no object.
+    """
+    config = read_plain(path, stage)
+    if not isinstance(config, dict):
+        raise InputError(path, stage, "a JSON object", type(config).__name__)
+    return config
+
+
 def _parse_json(text: str) -> object:
     return json.loads(text, object_pairs_hook=_without_repetition)
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from kseg.pipelines.bundle import load_bundle
+from kseg.pipelines.bundle import load_network
 from kseg.pipelines.evaluate import evaluate
 from kseg.pipelines.report import report
 from kseg.pipelines.segment import segment
@@ -34,7 +34,7 @@ def run_demo(output: Path, bundle: str, settings: SimulationSettings, say: Calla
     """
     began = time.monotonic()
     # Before the head is made: without weights there is nothing to show.
-    load_bundle(bundle)
+    load_network(bundle)
     say(f"1/4 scanning the embedded head: {settings.fraction:.0%} of k-space, {settings.noise:.0%} noise")
     phantom = make_phantom(mni152_head(), _SUBJECT, grid=settings.grid, oracle=settings.oracle)
     write_scan(simulate_scan(phantom, settings), output, _SUBJECT)

@@ -14,10 +14,11 @@ class NameFailedFile:
     MONAI says which transform failed, or nothing; the file has to be guessed.
 
     Args:
-        key: input of the network, loaded from the file that `{key}_meta_dict` names.
+        key: input of the network, loaded from the files that its metadata, or else `{key}_meta_dict`, name.
     """
 
     def __init__(self, key: str = "image") -> None:
+        self.key = key
         self.meta_key = PostFix.meta(key)
         self.path: str | None = None
 
@@ -32,10 +33,11 @@ class NameFailedFile:
 
     def _remember(self, engine: Engine) -> None:
         batch: Any = engine.state.batch
-        self.path = ", ".join(batch[self.meta_key]["filename_or_obj"])
+        meta = batch[self.meta_key] if self.meta_key in batch else batch[self.key].meta
+        self.path = ", ".join(meta["filename_or_obj"])
 
     def _name(self, error: BaseException) -> None:
-        reason = _input_error(error)
+        reason = input_error(error)
         if reason is None and self.path is not None and isinstance(error, Exception):
             message = str(error) or type(error).__name__
             reason = InputError(self.path, "segment", "a volume that the network takes", message)
@@ -45,7 +47,15 @@ class NameFailedFile:
         raise reason
 
 
-def _input_error(error: BaseException | None) -> InputError | None:
+def input_error(error: BaseException | None) -> InputError | None:
+    """Find the error of an input among the causes of another.
+
+    Args:
+        error: what was raised, by MONAI for example, which wraps what a transform raises.
+
+    Returns:
+        The error, or None where there is none.
+    """
     while error is not None and not isinstance(error, InputError):
         error = error.__cause__
     return error

@@ -3,8 +3,8 @@
 import math
 from dataclasses import dataclass, fields
 
-from kseg.pipelines.bundle import read_config
 from kseg.pipelines.bundle_folder import find_bundle
+from kseg.pipelines.config_file import read_config
 from kseg.transforms.errors import InputError
 
 _STAGE = "read bundle"
@@ -50,7 +50,7 @@ def read_inference_options(name_or_path: str) -> InferenceOptions:
         InputError: no such bundle, no such configuration, or a value that the option does not have.
     """
     path = find_bundle(name_or_path) / "configs" / "inference.json"
-    config = read_config(path)
+    config = read_config(path, _STAGE)
     known = {field.name: config[field.name] for field in fields(InferenceOptions) if field.name in config}
     try:
         return InferenceOptions(**known)

@@ -1,17 +1,18 @@
-"""What tells that an input has changed: of a DICOM series all its files count."""
+"""What tells that an input has changed: all files of a case count, and all those of a DICOM series."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from kseg.pipelines.dicom_inputs import input_files
 from kseg.pipelines.digest import file_sha256
 
 
-def input_state(path: Path) -> tuple[int, int]:
+def input_state(files: Sequence[Path]) -> tuple[int, int]:
     """Size and time of the last change of an input.
 
     Args:
-        path: a scan, see `find_scans`.
+        files: of a case; the first file of a DICOM series stands for all.
 
     Returns:
         Bytes of all files, and nanoseconds since 1970.
@@ -20,19 +21,23 @@ def input_state(path: Path) -> tuple[int, int]:
         OSError: a file that cannot be looked at.
         InputError: a DICOM file that cannot be read.
     """
-    states = [file.stat() for file in input_files(path)]
+    states = [file.stat() for file in _all(files)]
     return sum(state.st_size for state in states), max(state.st_mtime_ns for state in states)
 
 
-def input_sha256(path: Path) -> str:
-    """SHA-256 of an input, hexadecimal; that of a series is the digest of its files' digests, by name.
+def input_sha256(files: Sequence[Path]) -> str:
+    """SHA-256 of an input, hexadecimal; that of several files is the digest of their digests.
 
     Args:
-        path: a scan, see `find_scans`.
+        files: of a case; the first file of a DICOM series stands for all.
 
     Raises:
         OSError: a file that cannot be read.
         InputError: a DICOM file that cannot be read.
     """
-    digests = [file_sha256(file) for file in input_files(path)]
+    digests = [file_sha256(file) for file in _all(files)]
     return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+def _all(files: Sequence[Path]) -> list[Path]:
+    return [file for first in files for file in input_files(first)]

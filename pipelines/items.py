@@ -2,15 +2,12 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from kseg.pipelines.input_state import input_sha256, input_state
 from kseg.transforms.errors import InputError
-
-Work = Callable[[str, Path], dict[str, Any]]
-"""Does one case from its name and file, and returns what its record shall hold."""
 
 Record = dict[str, Any]
 """What became of a case, as it is written to a file of records."""
@@ -26,6 +23,7 @@ class Item:
         size: of all its files, bytes; -1 where they could not be looked at.
         mtime_ns: when it was last changed, nanoseconds since 1970.
         others: names of further files of the same case, which make it ambiguous.
+        parts: names of further files in its folder that belong to it, such as its other contrasts.
     """
 
     case: str
@@ -33,6 +31,16 @@ class Item:
     size: int = -1
     mtime_ns: int = 0
     others: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The file and its parts."""
+        return (self.path, *(self.path.with_name(name) for name in self.parts))
+
+
+Work = Callable[[Item], dict[str, Any]]
+"""Does one case, and returns what its record shall hold."""
 
 
 def list_items(cases: Mapping[str, list[Path]]) -> list[Item]:
@@ -41,16 +49,27 @@ def list_items(cases: Mapping[str, list[Path]]) -> list[Item]:
     Args:
         cases: files of each case, see `find_files`.
     """
-    items = []
-    for case, (path, *others) in cases.items():
-        names = tuple(other.name for other in others)
-        try:
-            size, mtime_ns = input_state(path)
-        except (OSError, InputError):  # whoever reads it says what is wrong
-            items.append(Item(case, path, others=names))
-        else:
-            items.append(Item(case, path, size, mtime_ns, names))
-    return items
+    return [
+        look_at(case, path, others=tuple(other.name for other in others))
+        for case, (path, *others) in cases.items()
+    ]
+
+
+def look_at(case: str, path: Path, *, others: tuple[str, ...] = (), parts: tuple[str, ...] = ()) -> Item:
+    """Look at the files of a case.
+
+    Args:
+        case: relative folder and name without suffix.
+        path: the file.
+        others: names of files that make it ambiguous.
+        parts: names of files that belong to it.
+    """
+    item = Item(case, path, others=others, parts=parts)
+    try:
+        size, mtime_ns = input_state(item.files)
+    except (OSError, InputError):  # whoever reads it says what is wrong
+        return item
+    return replace(item, size=size, mtime_ns=mtime_ns)
 
 
 def do_item(item: Item, work: Work, stage: str) -> Record:
@@ -68,8 +87,8 @@ def do_item(item: Item, work: Work, stage: str) -> Record:
             expected = f"one file named {Path(item.case).name} in its folder"
             raise InputError(item.path, stage, expected, ", ".join((item.path.name, *item.others)))
         _require_as_listed(item, stage)
-        result = work(item.case, item.path)
-        record |= {"input_sha256": input_sha256(item.path), "status": "ok", **result}
+        result = work(item)
+        record |= {"input_sha256": input_sha256(item.files), "status": "ok", **result}
     except Exception as error:  # whatever it is, the others go on
         record |= failure(item, stage, error)
     record["seconds"] = round(time.monotonic() - began, 3)
@@ -79,7 +98,7 @@ def do_item(item: Item, work: Work, stage: str) -> Record:
 def _require_as_listed(item: Item, stage: str) -> None:
     if item.size < 0:
         return
-    state = input_state(item.path)
+    state = input_state(item.files)
     if state != (item.size, item.mtime_ns):
         expected = f"the file that was listed, {item.size} bytes"
         raise InputError(item.path, stage, expected, f"one that was changed since, {state[0]} bytes")

@@ -81,7 +81,8 @@ def write_manifest(path: Path, items: Iterable[Item], source: Path) -> None:
             "size": item.size,
             "mtime_ns": item.mtime_ns,
         }
-        lines.append(json.dumps(entry | ({"others": item.others} if item.others else {})) + "\n")
+        further = {"others": item.others, "parts": item.parts}
+        lines.append(json.dumps(entry | {key: names for key, names in further.items() if names}) + "\n")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(path) as temporary:
@@ -108,9 +109,9 @@ def read_manifest(path: Path, source: Path) -> list[Item]:
     for number, line in enumerate(lines, start=1):
         try:
             entry = json.loads(line)
-            others = tuple(entry.get("others", ()))
+            further = {key: tuple(entry.get(key, ())) for key in ("others", "parts")}
             items.append(
-                Item(entry["case"], source / entry["path"], entry["size"], entry["mtime_ns"], others)
+                Item(entry["case"], source / entry["path"], entry["size"], entry["mtime_ns"], **further)
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             expected = "case, path, size and mtime_ns on each line"

@@ -1,10 +1,10 @@
 """With what a scan is segmented, as results that leave kseg say it."""
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
 from kseg.pipelines.bundle_folder import find_bundle, weights_file
+from kseg.pipelines.config_file import read_config
 from kseg.pipelines.digest import file_sha256
 from kseg.transforms.errors import InputError, require_file
 
@@ -39,13 +39,12 @@ def read_provenance(bundle: str) -> Provenance:
     """
     root = find_bundle(bundle)
     weights, path = weights_file(root), root / "configs" / "metadata.json"
-    for file in (weights, path):
-        require_file(file, _STAGE)
+    require_file(weights, _STAGE)
+    metadata = read_config(path, _STAGE)
     try:
-        metadata = json.loads(path.read_text(encoding="utf-8"))
         named: dict[str, Any] = metadata["network_data_format"]["outputs"]["pred"]["channel_def"]
         labels = tuple(str(named[str(index)]) for index in range(len(named)))
-    except (ValueError, KeyError, TypeError) as error:
+    except (KeyError, TypeError) as error:
         expected = "a name for each class in network_data_format.outputs.pred.channel_def"
         raise InputError(path, _STAGE, expected, type(error).__name__) from error
     return Provenance(

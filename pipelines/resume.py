@@ -100,7 +100,7 @@ def _same_input(item: Item, record: Record) -> bool:
     if record.get("mtime_ns") == item.mtime_ns:
         return True
     try:
-        return input_sha256(item.path) == record.get("input_sha256")
+        return input_sha256(item.files) == record.get("input_sha256")
     except (OSError, InputError):
         return False
 

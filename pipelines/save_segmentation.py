@@ -1,4 +1,4 @@
-"""Save segmentations of a MONAI workflow on the grid of the k-space they were made from."""
+"""Save segmentations of a MONAI workflow on the grid of the k-space or image they were made from."""
 
 from collections.abc import Hashable
 from pathlib import Path
@@ -20,9 +20,11 @@ class SaveSegmentationd(MapTransform):
     Unlike `SaveImaged`, which a kill can leave with a truncated file and which forgets the units.
 
     Args:
-        keys: labels `(1, slice, y, x)`, whole numbers 0..255.
+        keys: labels, whole numbers 0..255: `(1, slice, y, x)` of k-space; of images MetaTensors `(1, x, y, z)`, whose
+            metadata know their `original_affine`.
         output_dir: where the files go; subfolders of the case are made.
-        meta_key: where the item holds the `affine` that maps `(x, y, slice)` to RAS millimetres.
+        meta_key: where an item of k-space holds the `affine` that maps `(x, y, slice)` to RAS millimetres; items
+            without it are of images.
         case_key: where it holds the name of the case, a relative path.
         ending: what the file's name has behind that of the case, with an underscore between.
         allow_missing_keys: let items without a key pass.
@@ -52,10 +54,14 @@ class SaveSegmentationd(MapTransform):
         for key in self.key_iterator(item):
             path = self.output_dir / f"{item[self.case_key]}_{self.ending}.nii.gz"
             path.parent.mkdir(parents=True, exist_ok=True)
-            voxels = self.voxels(item[key]).transpose(2, 1, 0)
-            write_nifti(path, voxels, np.asarray(item[self.meta_key]["affine"], np.float64))
+            voxels = self.voxels(item[key])
+            if self.meta_key in item:
+                voxels, affine = voxels.transpose(2, 1, 0), item[self.meta_key]["affine"]
+            else:
+                affine = item[key].meta["original_affine"]
+            write_nifti(path, voxels, np.asarray(affine, np.float64))
         return item
 
     def voxels(self, values: Tensor) -> NDArray[Any]:
-        """What is written of one volume, `(slice, y, x)`."""
+        """What is written of one volume, without the axis of channels."""
         return np.asarray(values[0].cpu()).astype(np.uint8)

@@ -1,16 +1,15 @@
 """Open what is segmented: k-space files, and images and DICOM series of which k-space is made."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from kseg.pipelines.image_scan import scan_image
+from kseg.pipelines.input_grid import InputGrid
 from kseg.pipelines.scan_files import IMAGE_SUFFIXES, KSPACE_SUFFIXES
 from kseg.pipelines.segment_settings import SegmentSettings
 from kseg.transforms.dicom_series import read_dicom_series
@@ -24,28 +23,18 @@ _INFERRED = "mask inferred from the empty samples"
 _NO_SERIES = "no DICOM segmentation: the input is no DICOM series"
 
 
-@dataclass(frozen=True, eq=False)
-class Scan:
-    """What a file holds, and how results get to its grid.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Scan(InputGrid):
+    """What a file holds, and the grid of its results.
 
     Attributes:
         kspace: `(slice, coil, y, x)`.
         mask: `(x,)`, `(slice, x)` or `(slice, y, x)`.
-        affine: of the grid of the results.
-        to_grid: turns results `(slice, channel, y, x)` into `(x, y, z, channel)`.
-        notes: what the reader of the results should know.
-        files: what it was read from; of a DICOM series the file of each slice, along z of the grid.
-        is_dicom: whether that is a DICOM series.
         maps: sensitivities of the coils, where the file has them, `(coil, slice, y, x)`.
     """
 
     kspace: Tensor
     mask: Tensor
-    affine: npt.NDArray[np.float64]
-    to_grid: Callable[[Tensor], npt.NDArray[Any]]
-    notes: list[str]
-    files: tuple[Path, ...]
-    is_dicom: bool = False
     maps: Tensor | None = None
 
 
@@ -77,7 +66,15 @@ def _open_kspace(path: Path) -> Scan:
         return values.permute(3, 2, 0, 1).contiguous().numpy()
 
     notes = [*volume.notes, *([_INFERRED] if volume.mask_inferred else [])]
-    return Scan(volume.kspace, volume.mask, volume.affine, to_grid, notes, (path,), maps=volume.maps)
+    return Scan(
+        kspace=volume.kspace,
+        mask=volume.mask,
+        maps=volume.maps,
+        affine=volume.affine,
+        to_grid=to_grid,
+        notes=notes,
+        files=(path,),
+    )
 
 
 def _open_image(
@@ -89,4 +86,11 @@ def _open_image(
     if settings.fraction < 1:
         n_lines = line_count(n_x, settings.fraction)
         mask = gaussian_lines(n_x, n_lines, settings.center_lines, item_generator(settings.seed, case))
-    return Scan(scan.kspace, mask, scan.affine, scan.to_input_grid, [_HERMITIAN], files)
+    return Scan(
+        kspace=scan.kspace,
+        mask=mask,
+        affine=scan.affine,
+        to_grid=scan.to_input_grid,
+        notes=[_HERMITIAN],
+        files=files,
+    )

@@ -1,10 +1,12 @@
-"""Segment folders of k-space files and of images; PyTorch is loaded where the work is done."""
+"""Segment folders of scans; PyTorch is loaded where the work is done."""
 
 import logging
 from pathlib import Path
 
 from kseg.pipelines.batch import BatchResult, run_batch
 from kseg.pipelines.bids_outputs import write_dataset_files
+from kseg.pipelines.bundle_input import read_contrasts
+from kseg.pipelines.contrast_files import find_contrasts
 from kseg.pipelines.engines import Engine, InProcess
 from kseg.pipelines.find_scans import find_scans
 from kseg.pipelines.items import list_items
@@ -36,14 +38,15 @@ def segment(
     settings: SegmentSettings,
     run: RunSettings | None = None,
 ) -> BatchResult:
-    """Segment a k-space file or image, or all below a folder.
+    """Segment a scan, or all below a folder: k-space, or what the bundle takes.
 
     Writes `OUTPUT/<relative folder>/NAME_seg.nii.gz` on the grid and affine of the input, what the settings ask
     for beside it, the list of inputs `OUTPUT/manifest.jsonl`, and one line per input to `OUTPUT/results.jsonl`
     (`results-K-of-N.jsonl` for a shard). A run that was stopped goes on where it was.
 
     Args:
-        source: k-space (`.h5`, `.mrd`), image (`.nii`, `.nii.gz`) or DICOM file, or a folder, see `find_scans`.
+        source: k-space (`.h5`, `.mrd`), image (`.nii`, `.nii.gz`) or DICOM file, or a folder, see `find_scans`;
+            for a bundle of several contrasts one of the images of a case, or a folder, see `find_contrasts`.
         output: output folder, made if missing.
         bundle: name or folder of the bundle.
         settings: what is written, and how images are treated.
@@ -51,6 +54,7 @@ def segment(
 
     Raises:
         InputError: the source or the output cannot be used; the bundle or its weights cannot.
+        ValueError: settings for k-space with a bundle that takes images.
     """
     run = run or RunSettings()
     path = output / MANIFEST
@@ -58,7 +62,15 @@ def segment(
     known = read_manifest(path, folder) if path.is_file() else []
     # The first shard lists what the others do.
     shared = known and run.shard.count > 1 and not run.relist
-    items = known if shared else list_items(find_scans(source, output, bids=settings.bids))
+    contrasts = read_contrasts(bundle)
+    if contrasts:
+        settings.require_for_images(bundle)
+    if shared:
+        items = known
+    elif contrasts:
+        items = find_contrasts(source, output, contrasts, bids=settings.bids)
+    else:
+        items = list_items(find_scans(source, output, bids=settings.bids))
     if not items:
         return BatchResult()
     task = SegmentTask(output, bundle, settings, run.trust)

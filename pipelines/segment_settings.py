@@ -43,3 +43,22 @@ class SegmentSettings:
             raise ValueError(f"center lines: expected 0 or more, received {self.center_lines}")
         if self.bids and self.dicom_seg:
             raise ValueError("dicom seg: expected DICOM series, received a BIDS dataset, which has none")
+
+    def require_for_images(self, bundle: str) -> None:
+        """Require that nothing is asked for that only k-space has.
+
+        Args:
+            bundle: name of the bundle, which takes images.
+
+        Raises:
+            ValueError: what is asked for.
+        """
+        asked = {
+            "reconstruction": self.reconstruction,
+            "recurrences": self.recurrences,
+            "fraction": self.fraction < 1,
+            "dicom seg": self.dicom_seg,
+        }
+        for name, value in asked.items():
+            if value:
+                raise ValueError(f"{name}: expected a bundle that takes k-space, received {bundle}")

@@ -9,23 +9,28 @@ import torch
 
 from kseg import __version__
 from kseg.networks.kspace_segmenter import KSpaceSegmenter
-from kseg.pipelines.bundle import LoadedBundle, load_bundle
+from kseg.pipelines.bundle import load_network
+from kseg.pipelines.bundle_input import read_contrasts
+from kseg.pipelines.contrast_segmenter import ContrastSegmenter
 from kseg.pipelines.digest import file_sha256
-from kseg.pipelines.inference_options import read_inference_options
+from kseg.pipelines.inference_options import InferenceOptions, read_inference_options
+from kseg.pipelines.input_grid import InputGrid
+from kseg.pipelines.items import Item, Work
 from kseg.pipelines.provenance import read_provenance
 from kseg.pipelines.scan_input import open_scan
 from kseg.pipelines.segment_settings import SegmentSettings
-from kseg.pipelines.segmentation import convolution_dtype, segment_volume
+from kseg.pipelines.segmentation import SegmentedVolume, convolution_dtype, segment_volume
 from kseg.pipelines.segmentation_files import write_segmentation
 from kseg.transforms.errors import InputError
 
 _STAGE = "segment"
 
+Segmenter = Callable[[Item], tuple[InputGrid, SegmentedVolume, dict[str, Any]]]
+"""Segments a case; gives the grid of its input, the results, and what a record shall say of the input."""
 
-def start_segmenting(
-    output: Path, bundle: str, settings: SegmentSettings, *, trust: bool = False
-) -> Callable[[str, Path], dict[str, Any]]:
-    """Load a bundle and return what segments a file with it.
+
+def start_segmenting(output: Path, bundle: str, settings: SegmentSettings, *, trust: bool = False) -> Work:
+    """Load a bundle and return what segments a case with it.
 
     Args:
         output: output folder.
@@ -34,12 +39,13 @@ def start_segmenting(
         trust: see `load_segmenter`.
 
     Returns:
-        Segments a case from its name and file, and returns what its record shall hold.
+        Segments a case, writes its results, and returns what its record shall hold.
 
     Raises:
         InputError: the bundle or its weights cannot be used.
     """
-    _, network = load_segmenter(bundle, trust=trust)
+    contrasts = read_contrasts(bundle)
+    network = load_network(bundle, trust=trust) if contrasts else load_segmenter(bundle, trust=trust)
     provenance = read_provenance(bundle)
     said = read_inference_options(bundle)
     options = replace(
@@ -47,24 +53,20 @@ def start_segmenting(
         flip=said.flip if settings.flip is None else settings.flip,
         precision=said.precision if settings.precision is None else settings.precision,
     )
+    segmenter: Segmenter = (
+        _kspace_segmenter(network, settings, options)
+        if isinstance(network, KSpaceSegmenter)
+        else ContrastSegmenter(bundle, network, contrasts, options)
+    )
     dtype = convolution_dtype(options, next(network.parameters()).device)
 
-    def work(case: str, path: Path) -> dict[str, Any]:
-        scan = open_scan(path, case, settings)
-        segmented = segment_volume(
-            network,
-            scan.kspace,
-            scan.mask,
-            options,
-            maps=scan.maps,
-            all_passes=settings.recurrences,
-        )
-        files = write_segmentation(output / case, scan, segmented, settings, provenance)
+    def work(item: Item) -> dict[str, Any]:
+        grid, segmented, of_input = segmenter(item)
+        files = write_segmentation(output / item.case, grid, segmented, settings, provenance)
         return {
             "outputs": {file.relative_to(output).as_posix(): file_sha256(file) for file in files},
-            "sizes": dict(zip(("slices", "coils", "y", "x"), scan.kspace.shape, strict=True)),
-            "sampled": round(float(scan.mask.float().mean()), 4),
-            "notes": [*scan.notes, *segmented.notes],
+            **of_input,
+            "notes": [*grid.notes, *segmented.notes],
             "flip": options.flip,
             "temperature": options.temperature,
             "precision": str(dtype).removeprefix("torch."),
@@ -76,22 +78,36 @@ def start_segmenting(
     return work
 
 
-def load_segmenter(bundle: str, *, trust: bool = False) -> tuple[LoadedBundle, KSpaceSegmenter]:
-    """Load a bundle whose network segments k-space.
+def load_segmenter(bundle: str, *, trust: bool = False) -> KSpaceSegmenter:
+    """Load the network of a bundle that segments k-space.
 
     Args:
         bundle: name or folder of the bundle.
         trust: take a bundle that `kseg bundle check` refuses, and run whatever code it names.
 
-    Returns:
-        The bundle, and its network.
-
     Raises:
         InputError: the bundle or its weights cannot be used, or its network is of another kind.
     """
-    loaded = load_bundle(bundle, trust=trust)
-    if not isinstance(loaded.network, KSpaceSegmenter):
-        raise InputError(
-            bundle, _STAGE, "a bundle whose network segments k-space", type(loaded.network).__name__
+    network = load_network(bundle, trust=trust)
+    if not isinstance(network, KSpaceSegmenter):
+        raise InputError(bundle, _STAGE, "a bundle whose network segments k-space", type(network).__name__)
+    return network
+
+
+def _kspace_segmenter(
+    network: KSpaceSegmenter, settings: SegmentSettings, options: InferenceOptions
+) -> Segmenter:
+    def segmenter(item: Item) -> tuple[InputGrid, SegmentedVolume, dict[str, Any]]:
+        scan = open_scan(item.path, item.case, settings)
+        segmented = segment_volume(
+            network,
+            scan.kspace,
+            scan.mask,
+            options,
+            maps=scan.maps,
+            all_passes=settings.recurrences,
         )
-    return loaded, loaded.network
+        sizes = dict(zip(("slices", "coils", "y", "x"), scan.kspace.shape, strict=True))
+        return scan, segmented, {"sizes": sizes, "sampled": round(float(scan.mask.float().mean()), 4)}
+
+    return segmenter

@@ -23,12 +23,12 @@ class SegmentedVolume:
     """What a network makes of a volume.
 
     Attributes:
-        images: magnitude of the image of each pass, normalised, `(pass, slice, y, x)`.
+        images: magnitude of the image of each pass, normalised, `(pass, slice, y, x)`; none where images came in.
         probabilities: class probabilities of each pass, `(pass, slice, class, y, x)`.
         notes: what was done to the receive coils.
     """
 
-    images: Tensor
+    images: Tensor | None
     probabilities: Tensor
     notes: tuple[str, ...] = ()
 

@@ -9,8 +9,8 @@ import torch
 
 from kseg.pipelines.bids_outputs import derivative_name, write_sidecar
 from kseg.pipelines.dicom_seg import write_dicom_seg
+from kseg.pipelines.input_grid import InputGrid
 from kseg.pipelines.provenance import Provenance
-from kseg.pipelines.scan_input import Scan
 from kseg.pipelines.segment_settings import SegmentSettings
 from kseg.pipelines.segmentation import SegmentedVolume
 from kseg.pipelines.uncertainty import uncertainty
@@ -19,7 +19,7 @@ from kseg.transforms.nifti import write_nifti
 
 def write_segmentation(
     prefix: Path,
-    scan: Scan,
+    grid: InputGrid,
     segmented: SegmentedVolume,
     settings: SegmentSettings,
     provenance: Provenance,
@@ -28,7 +28,7 @@ def write_segmentation(
 
     Args:
         prefix: output folder, relative folder and name of the case; folders are made.
-        scan: what was segmented.
+        grid: of what was segmented.
         segmented: what became of it.
         settings: see `SegmentSettings`.
         provenance: with what it was segmented.
@@ -45,24 +45,24 @@ def write_segmentation(
         path = prefix.with_name(f"{prefix.name}_{ending}.nii.gz")
         if settings.bids:
             path = path.with_name(derivative_name(prefix.name, ending))
-            files.extend(write_sidecar(path, ending, scan.files[0], provenance.labels))
-        write_nifti(path, array, scan.affine, slope=slope)
+            files.extend(write_sidecar(path, ending, grid.files[0], provenance.labels))
+        write_nifti(path, array, grid.affine, slope=slope)
         files.append(path)
 
     prefix.parent.mkdir(parents=True, exist_ok=True)
-    probabilities = scan.to_grid(segmented.probabilities[-1])
+    probabilities = grid.to_grid(segmented.probabilities[-1])
     if settings.probabilities:
         write("prob", probabilities)
     if settings.uncertainty:
         write("uncertainty", uncertainty(torch.from_numpy(probabilities), axis=-1).numpy())
     if settings.recurrences:
-        passes = [np.rint(255 * scan.to_grid(each)).astype(np.uint8) for each in segmented.probabilities]
+        passes = [np.rint(255 * grid.to_grid(each)).astype(np.uint8) for each in segmented.probabilities]
         write("recurrences", np.stack(passes, axis=-1), slope=1 / 255)
-    if settings.reconstruction:
-        write("recon", scan.to_grid(segmented.images[-1][:, None])[..., 0])
+    if settings.reconstruction and segmented.images is not None:
+        write("recon", grid.to_grid(segmented.images[-1][:, None])[..., 0])
     labels = probabilities.argmax(-1).astype(np.uint8)
-    if settings.dicom_seg and scan.is_dicom:
+    if settings.dicom_seg and grid.is_dicom:
         files.append(prefix.with_name(f"{prefix.name}_seg.dcm"))
-        write_dicom_seg(files[-1], labels, scan.files, provenance)
+        write_dicom_seg(files[-1], labels, grid.files, provenance)
     write("seg", labels)
     return files

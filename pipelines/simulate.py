@@ -10,7 +10,7 @@ from torch import Tensor
 
 from kseg.pipelines.batch import BatchResult, find_files, run_batch
 from kseg.pipelines.engines import InProcess
-from kseg.pipelines.items import list_items
+from kseg.pipelines.items import Item, list_items
 from kseg.pipelines.records import open_records
 from kseg.transforms.brainweb import read_brainweb, read_brainweb_fuzzy
 from kseg.transforms.brainweb_volume import FORMATS
@@ -138,7 +138,8 @@ def simulate(labels: Path, output: Path, settings: SimulationSettings) -> BatchR
     try_out(settings)
     cases = find_files(labels, SOURCES[settings.source], output)
 
-    def work(case: str, path: Path) -> dict[str, Any]:
+    def work(item: Item) -> dict[str, Any]:
+        case, path = item.case, item.path
         if path.resolve() in {written.resolve() for written in _paths(output, case).values()}:
             raise InputError(path, _STAGE, "an output folder whose files do not replace it", str(output))
         head = read_head(path, case, settings.source)

@@ -11,8 +11,9 @@ from kseg.pipelines.batch import BatchResult, find_files, run_batch
 from kseg.pipelines.bundle_folder import find_bundle
 from kseg.pipelines.engines import InProcess
 from kseg.pipelines.inference_options import read_inference_options
-from kseg.pipelines.items import list_items
+from kseg.pipelines.items import Item, list_items
 from kseg.pipelines.metrics_table import MetricsRow
+from kseg.pipelines.provenance import read_provenance
 from kseg.pipelines.records import open_records
 from kseg.pipelines.segment_work import load_segmenter
 from kseg.pipelines.segmentation import convolution_dtype, segment_volume
@@ -107,15 +108,17 @@ def study(labels: Path, output: Path, bundle: str, settings: StudySettings, *, t
     scans = settings.scans()
     for scan in scans.values():
         try_out(scan)
-    loaded, network = load_segmenter(bundle, trust=trust)
+    network = load_segmenter(bundle, trust=trust)
+    provenance = read_provenance(bundle)
     options = read_inference_options(bundle)
     segmenter = partial(segment_volume, network, options=options)
     dtype = convolution_dtype(options, next(network.parameters()).device)
     configuration = (find_bundle(bundle) / "configs" / "inference.json").read_bytes()
-    program = f"{loaded.weights_sha256} {dtype} {__version__}".encode()
+    program = f"{provenance.weights_sha256} {dtype} {__version__}".encode()
     measured: dict[str, dict[StudyPoint, list[MetricsRow]]] = {}
 
-    def work(case: str, path: Path) -> dict[str, Any]:
+    def work(item: Item) -> dict[str, Any]:
+        case, path = item.case, item.path
         require_file(path, _STAGE)
         files = PointFiles(output / "points", case, scans, (path.read_bytes(), configuration, program))
         known = _read(files)
@@ -136,7 +139,7 @@ def study(labels: Path, output: Path, bundle: str, settings: StudySettings, *, t
     if results:
         write_study(output / "study.csv", results)
         with atomic_path(output / "study.png") as temporary:
-            temporary.write_bytes(study_figure(results, settings.target, loaded.name))
+            temporary.write_bytes(study_figure(results, settings.target, provenance.bundle))
     return Study(heads, results)
 
 

@@ -37,5 +37,5 @@ class SaveUncertaintyd(SaveSegmentationd):
     """
 
     def voxels(self, values: Tensor) -> NDArray[Any]:
-        """Uncertainty `(slice, y, x)`."""
+        """Uncertainty, without the axis of classes."""
         return np.asarray(uncertainty(values, axis=0).cpu(), np.float32)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from monai.bundle import ConfigWorkflow
 
-from kseg.pipelines.bundle import load_bundle
+from kseg.pipelines.bundle import load_network
 from kseg.pipelines.bundle_seal import seal_bundle
 from kseg.pipelines.segment import segment
 from kseg.pipelines.segment_settings import SegmentSettings
@@ -99,7 +99,7 @@ def test_the_slices_at_once_change_nothing(tiny_bundle: Path, save_kspace, tmp_p
     infer(tiny_bundle, volume.parent, tmp_path / "together", precision="float32")
     with h5py.File(volume) as file:
         kspace, mask = torch.from_numpy(file["kspace"][()]), torch.from_numpy(file["mask"][()])
-    network = load_bundle(str(tiny_bundle)).network
+    network = load_network(str(tiny_bundle))
     slices = torch.stack([kspace.real, kspace.imag, mask.expand(kspace.shape).float()], dim=1)
     with torch.inference_mode():
         labels = torch.cat([network(x[None]).argmax(1) for x in slices])

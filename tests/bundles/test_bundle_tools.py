@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from kseg.pipelines.bundle import load_bundle
+from kseg.pipelines.bundle import load_network
 from kseg.pipelines.bundle_folder import find_bundle
 from kseg.pipelines.simulate import SimulationSettings, simulate_scan
 from kseg.transforms.channels import network_input
@@ -47,7 +47,7 @@ def scan(bundle: Path, n_slices: int, n_y: int, n_x: int) -> Tensor:
 
 def expected(bundle: Path, x: Tensor) -> Tensor:
     with torch.inference_mode():
-        return load_bundle(str(bundle)).network(x)
+        return load_network(str(bundle))(x)
 
 
 def test_verify_metadata(any_bundle: Path, monai, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from kseg.networks.inference import for_inference, inference_dtype
-from kseg.pipelines.bundle import load_bundle
+from kseg.pipelines.bundle import load_network
 from kseg.pipelines.simulate import SimulationSettings, simulate_scan
 from kseg.transforms.channels import network_input
 from kseg.transforms.mni152 import mni152_head
@@ -64,7 +64,7 @@ def test_a_network_in_training_is_refused():
 
 
 def test_bfloat16_finds_the_classes_of_float32():
-    network = load_bundle("brain_kspace_segmentation").network
+    network = load_network("brain_kspace_segmentation")
     scanned = simulate_scan(make_phantom(mni152_head(), "mni152"), SimulationSettings()).volume
     few = slice(10, 50, 10)
     x = network_input(scanned.kspace[few], scanned.mask)

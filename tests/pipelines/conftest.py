@@ -98,7 +98,8 @@ class Hostile:
             file.write(f"{os.getpid()}\\n")
         return self.work
 
-    def work(self, case, path):
+    def work(self, item):
+        case = item.case
         if case.startswith("killed"):
             os.kill(os.getpid(), signal.SIGKILL)
         if case.startswith("exits"):

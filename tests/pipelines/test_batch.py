@@ -10,7 +10,7 @@ import pytest
 
 from kseg.pipelines.batch import BatchResult, find_files, run_batch
 from kseg.pipelines.engines import InProcess
-from kseg.pipelines.items import Work, list_items
+from kseg.pipelines.items import Item, Work, list_items
 from kseg.pipelines.records import open_records
 from kseg.transforms.errors import InputError
 
@@ -124,7 +124,7 @@ def test_a_bad_case_costs_itself_alone(tmp_path: Path, caplog: pytest.LogCapture
         "site/two": [tmp_path / "site/two.h5", tmp_path / "site/two.nii"]
     }
     records = tmp_path / "out" / "results.jsonl"
-    result = run(cases, lambda case, _: outcomes[case](), records, weights="w")
+    result = run(cases, lambda item: outcomes[item.case](), records, weights="w")
     assert result.done == ["a", "z"]
     assert result.failed == {
         "input": "named.h5: read k-space: expected complex values, received float32",
@@ -149,7 +149,7 @@ def test_records_are_added_to_and_come_one_by_one(tmp_path: Path) -> None:
     records = tmp_path / "results.jsonl"
     seen = []
 
-    def work(case: str, path: Path) -> dict[str, Any]:
+    def work(item: Item) -> dict[str, Any]:
         seen.append(len(records.read_text().splitlines()))
         return {}
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 from monai.bundle import ConfigParser
 
-from kseg.pipelines.bundle import load_bundle
+from kseg.pipelines.bundle import load_network
 from kseg.pipelines.bundle_check import STAGE, check_bundle
 from kseg.pipelines.bundle_seal import seal_bundle
 from kseg.transforms.errors import InputError
@@ -254,7 +254,7 @@ def test_attacks_are_refused_before_they_run(
     assert [line for line in lines if re.search(message, line)] != [], lines
     assert all(line.isprintable() and f": {STAGE}: expected " in line for line in lines)
     with pytest.raises(InputError, match=f": {STAGE}: expected .*; --trust takes the bundle all the same"):
-        load_bundle(str(bundle))
+        load_network(str(bundle))
     assert not trace.exists()
 
 

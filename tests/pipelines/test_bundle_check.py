@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 
-from kseg.pipelines.bundle import load_bundle
+from kseg.pipelines.bundle import load_network
 from kseg.pipelines.bundle_check import STAGE, check_bundle, require_trusted
 from kseg.pipelines.bundle_folder import find_bundle
 from kseg.pipelines.bundle_seal import seal_bundle
@@ -225,7 +225,7 @@ def test_attacks_are_refused_before_they_run(
     assert [line for line in lines if re.search(message, line)] != [], lines
     assert all(line.isprintable() and f": {STAGE}: expected " in line for line in lines)
     with pytest.raises(InputError, match=f": {STAGE}: expected .*; --trust takes the bundle all the same"):
-        load_bundle(str(bundle))
+        load_network(str(bundle))
     assert not trace.exists()
 
 
@@ -254,10 +254,10 @@ def test_what_is_trusted_is_loaded_all_the_same(bundle: Path) -> None:
     (bundle / "docs/README.md").write_text("changed")
     message = "README.md: check bundle: expected the file that was sealed, received another content; --trust"
     with pytest.raises(InputError, match=message):
-        load_bundle(str(bundle))
+        load_network(str(bundle))
     # Further than the check: the weights are those of nothing.
     with pytest.raises(InputError, match=r"load weights: expected the .* tensors of SERANet"):
-        load_bundle(str(bundle), trust=True)
+        load_network(str(bundle), trust=True)
 
 
 def test_the_first_finding_tells_how_many_follow(bundle: Path) -> None:

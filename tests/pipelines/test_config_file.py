@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from kseg.pipelines.config_file import DEEPEST, read_plain
+from kseg.pipelines.config_file import DEEPEST, read_config, read_plain
 from kseg.transforms.errors import InputError
 
 
@@ -54,3 +54,12 @@ def test_what_is_no_plain_data_is_refused(name: str, content: bytes, message: st
 def test_a_file_that_is_missing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="expected a file, received No such file"):
         read_plain(tmp_path / "a.json", "s")
+
+
+def test_a_configuration_is_an_object(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text('{"a": 1}')
+    assert read_config(path, "s") == {"a": 1}
+    path.write_text("[1]")
+    with pytest.raises(InputError, match=r"a\.json: s: expected a JSON object, received list$"):
+        read_config(path, "s")

@@ -10,11 +10,11 @@ def test_items_are_done_in_their_order_each_when_it_is_asked_for(tmp_path: Path)
         (tmp_path / name).touch()
     seen = []
 
-    def work(case: str, path: Path) -> dict[str, str]:
-        seen.append(case)
-        if case == "a":
+    def work(item: Item) -> dict[str, str]:
+        seen.append(item.case)
+        if item.case == "a":
             raise ValueError("expected b, received a")
-        return {"file": path.name}
+        return {"file": item.path.name}
 
     records = InProcess(work, "test").run([Item(name, tmp_path / name) for name in "ba"])
     assert next(records)["file"] == "b"

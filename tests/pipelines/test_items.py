@@ -26,7 +26,7 @@ def test_files_are_looked_at(tmp_path: Path) -> None:
 def test_a_record_says_what_was_done_with_which_file(tmp_path: Path) -> None:
     path = tmp_path / "a.h5"
     path.write_bytes(b"12345")
-    record = do_item(item(path), lambda case, given: {"seen": (case, given)}, "segment")
+    record = do_item(item(path), lambda given: {"seen": (given.case, given.path)}, "segment")
     assert record.pop("seconds") >= 0
     assert record == {
         "case": "a",
@@ -44,13 +44,13 @@ def test_a_file_that_was_changed_after_it_was_listed_is_refused(tmp_path: Path) 
     path.write_bytes(b"12345")
     listed = item(path)
     path.write_bytes(b"1234567")
-    record = do_item(listed, lambda *_: {}, "segment")
+    record = do_item(listed, lambda _: {}, "segment")
     assert record["error"] == (
         f"{path}: segment: expected the file that was listed, 5 bytes, "
         "received one that was changed since, 7 bytes"
     )
     path.unlink()
-    assert "No such file" in do_item(listed, lambda *_: {}, "segment")["error"]
+    assert "No such file" in do_item(listed, lambda _: {}, "segment")["error"]
 
 
 @pytest.mark.parametrize(

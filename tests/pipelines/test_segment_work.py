@@ -22,7 +22,6 @@ from kseg import __version__
 from kseg.networks.inference import inference_dtype
 from kseg.networks.seranet import SERANet, normalize_scan
 from kseg.pipelines import segment_work as module
-from kseg.pipelines.bundle import LoadedBundle
 from kseg.pipelines.bundle_seal import seal_bundle
 from kseg.pipelines.digest import file_sha256
 from kseg.pipelines.inference_options import InferenceOptions
@@ -60,8 +59,7 @@ class CsfNetwork(SERANet):
 @pytest.fixture
 def csf_network(seeded: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """The bundle's network calls CSF what is bright."""
-    loaded = LoadedBundle("csf", "1.0", CsfNetwork().eval(), "0" * 64)
-    monkeypatch.setattr(module, "load_bundle", lambda *_, **__: loaded)
+    monkeypatch.setattr(module, "load_network", lambda *_, **__: CsfNetwork().eval())
     monkeypatch.setattr(module, "read_inference_options", lambda _: InferenceOptions())
 
 
@@ -356,10 +354,11 @@ def test_more_central_than_sampled_lines_is_a_failure_of_that_image(
     }
 
 
-def test_nothing_to_do_needs_no_bundle(tmp_path: Path) -> None:
+def test_nothing_to_do_needs_no_weights(tiny_bundle: Path, tmp_path: Path) -> None:
+    bundle = shutil.copytree(tiny_bundle, tmp_path / "bundle", ignore=shutil.ignore_patterns("*.pt"))
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "notes.txt").write_text("no image")
-    assert segment(tmp_path / "in", tmp_path / "out", "nowhere", SegmentSettings()).exit_code == 3
+    assert segment(tmp_path / "in", tmp_path / "out", str(bundle), SegmentSettings()).exit_code == 3
     assert not (tmp_path / "out").exists()
 
 
@@ -367,8 +366,7 @@ def test_nothing_to_do_needs_no_bundle(tmp_path: Path) -> None:
 def test_a_bundle_of_another_kind_of_network_is_refused(
     save_kspace: Save, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loaded = LoadedBundle("other", "1.0", nn.Conv2d(3, 4, 1), "0" * 64)
-    monkeypatch.setattr(module, "load_bundle", lambda *_, **__: loaded)
+    monkeypatch.setattr(module, "load_network", lambda *_, **__: nn.Conv2d(3, 4, 1))
     with pytest.raises(
         InputError,
         match=rf"^{SHIPPED}: segment: expected a bundle whose network segments k-space, received Conv2d$",

@@ -47,7 +47,7 @@ def phantom(head: Path, small_grid: AcquisitionGrid) -> Phantom:
 def segmenter(tiny_bundle: Path) -> Segmenter:
     """Segments as the bundle wants it."""
     options = read_inference_options(str(tiny_bundle))
-    return partial(segment_volume, load_segmenter(str(tiny_bundle))[1], options=options)
+    return partial(segment_volume, load_segmenter(str(tiny_bundle)), options=options)
 
 
 @pytest.fixture
