@@ -2,7 +2,7 @@
 
 import gzip
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,9 @@ from nibabel.nifti1 import Nifti1Image
 from numpy.typing import NDArray
 
 from kseg.pipelines.axial import axial_slices, largest_slice, pixel_size_mm
-from kseg.pipelines.cases import companion, one_file
+from kseg.pipelines.cases import one_file
 from kseg.pipelines.figures import AxialSlice, contour_figure, recurrence_figure
+from kseg.pipelines.find_segmentations import companion, find_image
 from kseg.transforms.errors import InputError
 from kseg.transforms.nifti import DAMAGE, NiftiVolume, read_label_map, read_nifti, require_same_grid
 
@@ -24,16 +25,18 @@ class CaseSources:
     """Where the files of the cases lie.
 
     Args:
-        folder: segmentations, with `NAME_recon.nii.gz` and `NAME_recurrences.nii.gz` beside them if written.
+        folder: segmentations, with reconstruction and recurrences beside them if written.
         found: the segmentations of each case below it.
-        images: folder of `NAME.nii.gz`, drawn where there is no reconstruction; or None.
-        references: folder of `NAME.nii.gz` label maps; or None.
+        references: the reference label maps of each case, see `match_references`.
+        images: folder of images, drawn where there is no reconstruction; or None.
+        contrast: what the names of the images end with, see `find_image`; or None.
     """
 
     folder: Path
     found: Mapping[str, list[Path]]
+    references: Mapping[str, list[Path]] = field(default_factory=dict)
     images: Path | None = None
-    references: Path | None = None
+    contrast: str | None = None
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class CasePictures:
 
 
 def draw_case(case: str, sources: CaseSources, classes: Mapping[int, str]) -> CasePictures:
-    """Draw the axial slice in which the classes are largest.
+    """Draw the axial slice in which the classes are largest: those of the reference, where it has any.
 
     Args:
         case: relative folder and NAME.
@@ -62,28 +65,32 @@ def draw_case(case: str, sources: CaseSources, classes: Mapping[int, str]) -> Ca
         classes: label values and their names.
 
     Raises:
-        InputError: a file of the case cannot be read, or lies on another grid than its segmentation.
+        InputError: a file of the case cannot be read, lies on another grid than its segmentation, or is one of
+            several.
         ValueError: the voxel axes are not at right angles.
     """
     segmentation_path = one_file(sources.found, case, sources.folder, _STAGE)
     segmentation = read_label_map(segmentation_path)
-    image_path = companion(sources.folder, case, "_recon")
+    image_path = companion(sources.folder, case, "recon")
     if image_path is None and sources.images is not None:
-        image_path = companion(sources.images, case)
-    reference_path = None if sources.references is None else companion(sources.references, case)
+        image_path = find_image(sources.images, case, sources.contrast)
     image = None if image_path is None else _read_like(image_path, segmentation)
-    reference = None if reference_path is None else _read_like(reference_path, segmentation, labels=True)
+    reference = None
+    if case in sources.references:
+        reference_path = one_file(sources.references, case, sources.folder, _STAGE)
+        reference = _read_like(reference_path, segmentation, labels=True)
 
     labels = axial_slices(segmentation.array, segmentation.affine)
     truth = None if reference is None else axial_slices(reference.array, segmentation.affine)
-    number = largest_slice(np.isin(labels if truth is None else truth, list(classes)))
+    structures = np.isin(labels if truth is None else truth, list(classes))
+    number = largest_slice(structures if structures.any() else np.isin(labels, list(classes)))
     view = AxialSlice(
         segmentation=labels[number],
         pixel_mm=pixel_size_mm(segmentation.affine),
         image=None if image is None else axial_slices(image.array, segmentation.affine)[number],
         reference=None if truth is None else truth[number],
     )
-    recurrences_path = companion(sources.folder, case, "_recurrences")
+    recurrences_path = companion(sources.folder, case, "recurrences")
     recurrences = None
     if recurrences_path is not None:
         maps = _read_recurrences(recurrences_path, segmentation, number, max(classes))

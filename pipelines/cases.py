@@ -7,35 +7,7 @@ from pathlib import Path
 
 from kseg.transforms.errors import InputError
 
-_NIFTI_SUFFIXES = (".nii.gz", ".nii")
-_SEGMENTATION_ENDING = "_seg"
-# Written beside a segmentation, never a segmentation.
-_COMPANION_ENDINGS = ("_prob", "_recon", "_recurrences", "_uncertainty")
-
-
-def find_segmentations(folder: Path) -> dict[str, list[Path]]:
-    """Find the segmentations below a folder.
-
-    `NAME_seg.nii.gz` is the segmentation of the case NAME; a plain `NAME.nii.gz` is taken where there is
-    none. `NAME_prob`, `NAME_recon`, `NAME_recurrences`, `NAME_uncertainty` and hidden files are left aside;
-    `.nii` counts as `.nii.gz`.
-
-    Args:
-        folder: top of the tree.
-
-    Returns:
-        The files of each case, keyed by relative folder and NAME, sorted. More than one file is ambiguous.
-
-    Raises:
-        InputError: the folder does not exist.
-    """
-    named, plain = defaultdict(list), defaultdict(list)
-    for case, paths in find_volumes(folder).items():
-        if case.endswith(_SEGMENTATION_ENDING):
-            named[case.removesuffix(_SEGMENTATION_ENDING)] = paths
-        elif not case.endswith(_COMPANION_ENDINGS):
-            plain[case] = paths
-    return dict(sorted((plain | named).items()))
+NIFTI_SUFFIXES = (".nii.gz", ".nii")
 
 
 def find_volumes(folder: Path) -> dict[str, list[Path]]:
@@ -52,7 +24,7 @@ def find_volumes(folder: Path) -> dict[str, list[Path]]:
     """
     if not folder.is_dir():
         raise InputError(folder, "find NIfTI files", "a folder", "a file" if folder.exists() else "nothing")
-    return files_by_case(folder, _NIFTI_SUFFIXES)
+    return files_by_case(folder, NIFTI_SUFFIXES)
 
 
 def files_by_case(
@@ -98,25 +70,6 @@ def without_suffix(name: str, suffixes: tuple[str, ...]) -> str:
         'site/head'
     """
     return name.removesuffix(max((suffix for suffix in suffixes if name.endswith(suffix)), key=len))
-
-
-def companion(folder: Path, case: str, ending: str = "") -> Path | None:
-    """Return the file of a case that ends with `ending`, or None where there is none.
-
-    Args:
-        folder: top of the tree.
-        case: relative folder and NAME.
-        ending: what follows NAME, such as `_recon`.
-
-    Example:
-        >>> companion(Path("nowhere"), "case", "_recon") is None
-        True
-    """
-    for suffix in _NIFTI_SUFFIXES:
-        path = folder / f"{case}{ending}{suffix}"
-        if path.is_file():
-            return path
-    return None
 
 
 def one_file(found: Mapping[str, list[Path]], case: str, folder: Path, stage: str) -> Path:

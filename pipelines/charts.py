@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from kseg.pipelines.metrics import StructureMetrics
-from kseg.pipelines.metrics_table import MetricsRow, summarise
+from kseg.pipelines.metrics_summary import summarise
+from kseg.pipelines.metrics_table import MetricsRow
 from kseg.pipelines.palette import class_colours
 
 _PANELS: tuple[tuple[str, Callable[[StructureMetrics], float | None]], ...] = (

@@ -7,7 +7,6 @@ mistyped option should.
 import logging
 import signal
 import sys
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn
 
@@ -16,9 +15,8 @@ import typer
 from kseg import __version__
 from kseg.pipelines.batch import BatchResult
 from kseg.pipelines.bundle_command import bundle_app
-from kseg.pipelines.progress import progress
-
-DEFAULT_BUNDLE = "brain_kspace_segmentation"
+from kseg.pipelines.command_options import DEFAULT_BUNDLE, Bundle
+from kseg.pipelines.evaluate_command import evaluate, report
 
 app = typer.Typer(
     name="kseg",
@@ -39,7 +37,6 @@ Trust = Annotated[
     bool, typer.Option("--trust", help="Use a bundle that `kseg bundle check` refuses; it may run code.")
 ]
 Output = Annotated[Path, typer.Argument(metavar="OUT", file_okay=False, help="Output folder.")]
-Bundle = Annotated[str, typer.Option(help="Name of a shipped bundle, or a bundle's folder.")]
 CenterLines = Annotated[int, typer.Option(min=0, help="Central lines that are always measured.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
 
@@ -261,70 +258,10 @@ def segment(
     _finish(segment_files(source, output, bundle, settings, run), "segmented", source)
 
 
-@app.command(epilog="Example: kseg evaluate segmented/ scans/labels --output metrics.csv")
-def evaluate(
-    predictions: Annotated[Path, typer.Argument(metavar="PREDICTIONS", help="Folder of NAME_seg.nii.gz.")],
-    references: Annotated[Path, typer.Argument(metavar="REFERENCES", help="Folder of NAME.nii.gz.")],
-    output: Annotated[Path, typer.Option("--output", dir_okay=False, help="Table to write.")] = Path(
-        "metrics.csv"
-    ),
-) -> None:
-    """Compare segmentations with references.
-
-    Writes Dice, Hausdorff distance and volume of each case and class, and prints their means. Where
-    probabilities lie beside the segmentations, prints their calibration error too.
-    """
-    from kseg.pipelines.evaluate import evaluate as evaluate_folders
-    from kseg.pipelines.summary_text import summary_text
-
-    evaluation = evaluate_folders(
-        predictions, references, output, progress=partial(progress, stage="evaluate")
-    )
-    if evaluation.exit_code != 3:
-        typer.echo(summary_text(evaluation.classes))
-        if evaluation.calibration is not None:
-            typer.echo(str(evaluation.calibration))
-        typer.echo(f"written: {output}")
-    else:
-        typer.echo(f"kseg: nothing to do: no pair of files in {predictions} and {references}", err=True)
-    raise typer.Exit(evaluation.exit_code)
-
-
-@app.command(
+app.command(epilog="Example: kseg evaluate segmented/ scans/labels --output metrics.csv")(evaluate)
+app.command(
     epilog="Example: kseg report segmented/ metrics.csv --references scans/labels --output report.html"
-)
-def report(
-    segmentations: Annotated[
-        Path, typer.Argument(metavar="SEGMENTATIONS", help="Folder that kseg segment wrote.")
-    ],
-    metrics: Annotated[Path, typer.Argument(metavar="METRICS", help="Table that kseg evaluate wrote.")],
-    output: Annotated[Path, typer.Option("--output", dir_okay=False, help="Page to write.")] = Path(
-        "report.html"
-    ),
-    images: Annotated[Path | None, typer.Option(help="Folder of NAME.nii.gz to draw on.")] = None,
-    references: Annotated[Path | None, typer.Option(help="Folder of reference NAME.nii.gz.")] = None,
-    max_figures: Annotated[int, typer.Option(min=0, help="Cases that are drawn, worst first.")] = 20,
-) -> None:
-    """Write one HTML page with tables and pictures.
-
-    The page stands alone: no script, nothing to fetch.
-    """
-    from kseg.pipelines.report import report as write_report
-
-    result = write_report(
-        segmentations,
-        metrics,
-        output,
-        images=images,
-        references=references,
-        max_figures=max_figures,
-        progress=partial(progress, stage="report"),
-    )
-    if result.exit_code == 3:
-        typer.echo(f"kseg: nothing to do: no case in {metrics}", err=True)
-    else:
-        typer.echo(f"written: {output}")
-    raise typer.Exit(result.exit_code)
+)(report)
 
 
 @app.command(epilog="Example: kseg study heads/ study/ --fractions 0.1,0.2,0.3,0.5,1 --target 0.85")

@@ -11,16 +11,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kseg.pipelines.calibration import Calibration, measure_calibration
-from kseg.pipelines.cases import companion, find_segmentations, find_volumes, one_file
+from kseg.pipelines.cases import one_file
+from kseg.pipelines.find_segmentations import companion, find_segmentations, match_references
 from kseg.pipelines.metrics import structure_metrics, voxel_spacing_mm
-from kseg.pipelines.metrics_table import ClassSummary, MetricsRow, average, summarise, write_metrics
+from kseg.pipelines.metrics_lesions import LesionSettings, count_lesions
+from kseg.pipelines.metrics_summary import ClassSummary, average, summarise
+from kseg.pipelines.metrics_table import MetricsRow, write_metrics
 from kseg.pipelines.probability_file import read_probabilities
+from kseg.pipelines.provenance import read_provenance
 from kseg.transforms.atomic import atomic_path
 from kseg.transforms.nifti import NiftiVolume, read_label_map, require_same_grid
 
 logger = logging.getLogger(__name__)
 
 BRAIN_CLASSES: Mapping[int, str] = {1: "CSF", 2: "GM", 3: "WM"}
+"""Classes of the brain task, see docs/conventions.md; those of any bundle are `bundle_classes(name)`."""
+
+NO_LESIONS = LesionSettings()
 _STAGE = "evaluate"
 
 
@@ -81,59 +88,76 @@ def evaluate(
     output: Path,
     *,
     classes: Mapping[int, str] = BRAIN_CLASSES,
+    lesions: LesionSettings = NO_LESIONS,
     progress: Callable[[list[str]], Iterable[str]] = iter,
 ) -> Evaluation:
     """Compare every prediction with its reference and write the metrics.
 
-    `NAME_seg.nii.gz` (or `NAME.nii.gz`) in predictions belongs to `NAME.nii.gz` in the same relative folder
-    of references. A pair that cannot be compared fails alone; the others are evaluated. Written, each
-    atomically: output, one row per case and class, and `summary_path(output)`. Nothing is written where there
-    is no pair. Where `NAME_prob.nii.gz` lies beside a prediction, the summary tells the calibration as well.
+    Predictions and references are found by `find_segmentations`; those of the same relative folder and NAME
+    belong together, see `match_references`. A pair that cannot be compared fails alone; the others are evaluated.
+    Written, each atomically: output, one row per case and class, and `summary_path(output)`. Nothing is written
+    where there is no pair. Where probabilities lie beside a prediction, the summary tells the calibration as well.
 
     Args:
         predictions: folder of segmentations.
         references: folder of reference label maps.
         output: the CSV file; its folder is made if need be.
         classes: label values and their names; label 0 is background.
-        progress: wraps the list of referenced cases, for example `tqdm`.
+        lesions: which of them are lesions, to be counted.
+        progress: wraps the list of cases, for example `tqdm`.
 
     Raises:
         InputError: one of the folders does not exist.
-        ValueError: classes are empty, hold a label below 1 or one name twice.
+        ValueError: classes are empty, hold a label below 1 or one name twice; lesions are none of them.
     """
     _require_classes(classes)
-    predicted, referenced = find_segmentations(predictions), find_volumes(references)
-    n_pairs = len(predicted.keys() & referenced.keys())
-    unmatched = tuple(case for case in predicted if case not in referenced)
+    lesions.require_known(classes.values())
+    predicted, referenced = find_segmentations(predictions), find_segmentations(references)
+    matched = match_references(predicted, referenced)
+    used = {path for paths in matched.values() for path in paths}
+    lost = [case for case, paths in referenced.items() if used.isdisjoint(paths)]
     rows: list[MetricsRow] = []
     failures: list[Failure] = []
     ignored: set[int] = set()
     calibrations: dict[str, Calibration] = {}
-    for case in progress(list(referenced)):
+    for case in progress(sorted([*matched, *lost])):
         try:
             predicted_path = one_file(predicted, case, predictions, _STAGE)
-            reference_path = one_file(referenced, case, references, _STAGE)
-            predicted_map, reference = read_label_map(predicted_path), read_label_map(reference_path)
-            require_same_grid(predicted_path, predicted_map, reference, _STAGE)
-            spacing_mm = voxel_spacing_mm(reference.affine)
-            case_rows = compare_labels(case, predicted_map.array, reference.array, spacing_mm, classes)
-            probabilities_path = companion(predictions, case, "_prob")
+            pair = _read_pair(predicted_path, one_file(matched, case, references, _STAGE))
+            case_rows = _compare(case, *pair, classes, lesions)
+            probabilities_path = companion(predictions, case, "prob")
             if probabilities_path is not None:
-                calibrations[case] = _calibration(probabilities_path, reference)
+                calibrations[case] = _calibration(probabilities_path, pair[1])
         except (ValueError, OSError) as error:
             failures.append(Failure(case, " ".join(str(error).split())))
         else:
             rows.extend(case_rows)
-            ignored |= _labels(predicted_map, reference) - classes.keys() - {0}
-    evaluation = Evaluation(
-        n_pairs, tuple(rows), tuple(failures), unmatched, tuple(sorted(ignored)), calibrations
-    )
+            ignored |= _labels(*pair) - classes.keys() - {0}
+    unmatched = tuple(case for case in predicted if case not in matched)
+    labels = tuple(sorted(ignored))
+    evaluation = Evaluation(len(matched), tuple(rows), tuple(failures), unmatched, labels, calibrations)
     _log(evaluation)
-    if n_pairs:
+    if evaluation.n_pairs:
         output.parent.mkdir(parents=True, exist_ok=True)
-        _write_summary(summary_path(output), evaluation)
+        _write_summary(summary_path(output), evaluation, lesions)
         write_metrics(output, rows)
     return evaluation
+
+
+def bundle_classes(bundle: str) -> dict[int, str]:
+    """Label values and names of the classes that a bundle segments, without the background.
+
+    Args:
+        bundle: name or folder of the bundle.
+
+    Raises:
+        InputError: no such bundle, or metadata that do not name the classes.
+
+    Example:
+        >>> bundle_classes("brain_kspace_segmentation") == BRAIN_CLASSES
+        True
+    """
+    return {label: name for label, name in enumerate(read_provenance(bundle).labels) if label}
 
 
 def compare_labels(
@@ -142,6 +166,7 @@ def compare_labels(
     reference: NDArray[np.integer],
     spacing_mm: tuple[float, ...],
     classes: Mapping[int, str] = BRAIN_CLASSES,
+    lesions: LesionSettings = NO_LESIONS,
 ) -> list[MetricsRow]:
     """Compare a segmentation with its reference, one row for each class.
 
@@ -151,16 +176,15 @@ def compare_labels(
         reference: label values on the same grid.
         spacing_mm: distance between voxel centres along each axis.
         classes: label values and their names.
+        lesions: which of them are lesions, to be counted.
     """
-    return [
-        MetricsRow(
-            case,
-            class_id,
-            class_name,
-            structure_metrics(predicted == class_id, reference == class_id, spacing_mm),
-        )
-        for class_id, class_name in sorted(classes.items())
-    ]
+    rows = []
+    for class_id, class_name in sorted(classes.items()):
+        masks = predicted == class_id, reference == class_id
+        counted = class_name in lesions.classes
+        counts = count_lesions(*masks, spacing_mm, lesions.smallest_mm3) if counted else None
+        rows.append(MetricsRow(case, class_id, class_name, structure_metrics(*masks, spacing_mm), counts))
+    return rows
 
 
 def summary_path(metrics: Path) -> Path:
@@ -178,6 +202,23 @@ def _require_classes(classes: Mapping[int, str]) -> None:
         raise ValueError(f"classes: expected labels from 1 with different names, received {dict(classes)}")
 
 
+def _read_pair(predicted: Path, reference: Path) -> tuple[NiftiVolume, NiftiVolume]:
+    volumes = read_label_map(predicted), read_label_map(reference)
+    require_same_grid(predicted, *volumes, _STAGE)
+    return volumes
+
+
+def _compare(
+    case: str,
+    predicted: NiftiVolume,
+    reference: NiftiVolume,
+    classes: Mapping[int, str],
+    lesions: LesionSettings,
+) -> list[MetricsRow]:
+    spacing_mm = voxel_spacing_mm(reference.affine)
+    return compare_labels(case, predicted.array, reference.array, spacing_mm, classes, lesions)
+
+
 def _calibration(path: Path, reference: NiftiVolume) -> Calibration:
     probabilities = read_probabilities(path, reference)
     known = reference.array < probabilities.shape[-1]
@@ -189,12 +230,13 @@ def _labels(*volumes: NiftiVolume) -> set[int]:
     return {int(label) for count in counts for label in np.flatnonzero(count)}
 
 
-def _write_summary(path: Path, evaluation: Evaluation) -> None:
+def _write_summary(path: Path, evaluation: Evaluation, lesions: LesionSettings) -> None:
     classes = evaluation.classes
     content = {
         "n_cases": len({row.case for row in evaluation.rows}),
         "classes": [asdict(item) for item in classes],
         "average": average(classes),
+        "smallest_lesion_mm3": lesions.smallest_mm3 if lesions.classes else None,
         "calibration": _calibration_summary(evaluation),
         "failures": [asdict(failure) for failure in evaluation.failures],
         "predictions_without_reference": evaluation.predictions_without_reference,

@@ -17,7 +17,7 @@ class StructureMetrics:
     """Agreement of one predicted structure with its reference.
 
     A structure present in one of the two only has Dice 0 and infinite distances; one present in neither has
-    no Dice and no distances (None), because there is nothing to agree on.
+    no Dice, no IoU and no distances (None), because there is nothing to agree on.
 
     Args:
         dice: 2 |P and R| / (|P| + |R|), in [0, 1].
@@ -33,6 +33,11 @@ class StructureMetrics:
     hausdorff95_mm: float | None
     predicted_ml: float
     reference_ml: float
+
+    @property
+    def iou(self) -> float | None:
+        """Intersection over union, |P and R| / |P or R|, in [0, 1]; None where there is no Dice."""
+        return None if self.dice is None else self.dice / (2 - self.dice)
 
     @property
     def absent(self) -> bool:

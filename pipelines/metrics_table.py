@@ -1,17 +1,24 @@
-"""The metrics of many cases: the table on disk, and what is said about all of its cases together."""
+"""The metrics of many cases as a table on disk."""
 
 import csv
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from math import isfinite, isnan
+from math import isnan
 from pathlib import Path
 
 from kseg.pipelines.metrics import StructureMetrics
+from kseg.pipelines.metrics_lesions import LesionCounts
 from kseg.transforms.atomic import atomic_path
 from kseg.transforms.errors import InputError
 
+_CASE = ("case", "class_id", "class_name")
 _NUMBERS = ("dice", "hausdorff_mm", "hausdorff95_mm", "predicted_ml", "reference_ml")
-_COLUMNS = ("case", "class_id", "class_name", *_NUMBERS)
+_WRITTEN = ("dice", "iou", *_NUMBERS[1:])
+_COUNTS = ("reference_lesions", "detected_lesions", "false_positive_lesions")
+_LESIONS = ("lesion_tpr", *_COUNTS)
+_COLUMNS = (*_CASE, *_WRITTEN)
+# Tables have had these columns: without the IoU at first, with those of lesions where there are any.
+_KNOWN = ((*_CASE, *_NUMBERS), _COLUMNS, (*_COLUMNS, *_LESIONS))
 _STAGE = "read metrics"
 
 
@@ -24,68 +31,45 @@ class MetricsRow:
         class_id: label value.
         class_name: what the label value means.
         metrics: agreement of prediction and reference.
+        lesions: its lesions, where it is a class of lesions whose components were counted.
     """
 
     case: str
     class_id: int
     class_name: str
     metrics: StructureMetrics
-
-
-@dataclass(frozen=True)
-class ClassSummary:
-    """One class over all cases.
-
-    Args:
-        class_id: label value.
-        class_name: what the label value means.
-        sample_dice: mean of the Dice of the scored cases, each case counting the same.
-        voxel_dice: Dice of all cases pooled into one, so that large structures count more.
-        hausdorff_mm: mean over the cases that have both structures.
-        hausdorff95_mm: mean over the cases that have both structures.
-        n_scored: cases with the structure in the reference or in the prediction: those in the mean Dice.
-        n_measured: cases with the structure in both: those in the mean distances.
-        n_missed: cases with the structure in the reference only; their Dice is 0.
-        n_spurious: cases with the structure in the prediction only; their Dice is 0.
-        n_absent: cases with the structure in neither, in none of the means.
-    """
-
-    class_id: int
-    class_name: str
-    sample_dice: float | None
-    voxel_dice: float | None
-    hausdorff_mm: float | None
-    hausdorff95_mm: float | None
-    n_scored: int
-    n_measured: int
-    n_missed: int
-    n_spurious: int
-    n_absent: int
+    lesions: LesionCounts | None = None
 
 
 def write_metrics(path: Path, rows: Iterable[MetricsRow]) -> None:
     """Write the table as CSV, atomically.
 
-    Six significant digits; `inf` for infinite; an empty cell for what does not apply.
+    Six significant digits; `inf` for infinite; an empty cell for what does not apply. The columns of lesions are
+    there where a class has them.
 
     Args:
         path: the file, replaced if it exists.
         rows: one per case and class.
     """
+    table = list(rows)
+    with_lesions = any(row.lesions is not None for row in table)
     with (
         atomic_path(path) as temporary,
         temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
     ):
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(_COLUMNS)
-        for row in rows:
-            numbers = [getattr(row.metrics, name) for name in _NUMBERS]
+        writer.writerow(_COLUMNS + (_LESIONS if with_lesions else ()))
+        for row in table:
+            numbers = [getattr(row.metrics, name) for name in _WRITTEN]
+            numbers += _lesion_numbers(row.lesions) if with_lesions else []
             cells = ["" if number is None else f"{number:.6g}" for number in numbers]
             writer.writerow([row.case, row.class_id, row.class_name, *cells])
 
 
 def read_metrics(path: Path) -> list[MetricsRow]:
-    """Read the table that `write_metrics` wrote.
+    """Read the table that `write_metrics` wrote, of this or an earlier version.
+
+    The IoU follows from the Dice, and the rate of lesions from their numbers: these columns are not read.
 
     Args:
         path: the CSV file.
@@ -97,74 +81,16 @@ def read_metrics(path: Path) -> list[MetricsRow]:
         raise InputError(path, _STAGE, "a CSV file", "a folder" if path.exists() else "nothing")
     with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
         reader = csv.DictReader(file)
-        if tuple(reader.fieldnames or ()) != _COLUMNS:
+        if tuple(reader.fieldnames or ()) not in _KNOWN:
             received = ",".join(reader.fieldnames or ()) or "an empty file"
             raise InputError(path, _STAGE, f"the columns {','.join(_COLUMNS)}", received)
         return [_parse_row(path, reader.line_num, cells) for cells in reader]
 
 
-def summarise(rows: Iterable[MetricsRow]) -> list[ClassSummary]:
-    """Summarise each class over its cases, in the order of class_id.
-
-    Args:
-        rows: one per case and class.
-
-    Example:
-        >>> half = StructureMetrics(0.5, 2.0, 2.0, predicted_ml=1.0, reference_ml=1.0)
-        >>> missed = StructureMetrics(0.0, float("inf"), float("inf"), predicted_ml=0.0, reference_ml=2.0)
-        >>> csf = summarise([MetricsRow("a", 1, "CSF", half), MetricsRow("b", 1, "CSF", missed)])[0]
-        >>> csf.sample_dice, csf.voxel_dice, csf.hausdorff_mm, csf.n_measured, csf.n_missed
-        (0.25, 0.25, 2.0, 1, 1)
-    """
-    classes: dict[tuple[int, str], list[StructureMetrics]] = {}
-    for row in rows:
-        classes.setdefault((row.class_id, row.class_name), []).append(row.metrics)
-    return [_summarise_class(*key, classes[key]) for key in sorted(classes)]
-
-
-def average(classes: Sequence[ClassSummary]) -> dict[str, float | None]:
-    """Average Dice and distances over the classes, each class counting the same.
-
-    Args:
-        classes: as `summarise` returns them; one without a value is left out.
-    """
-    names = ("sample_dice", "voxel_dice", "hausdorff_mm", "hausdorff95_mm")
-    return {name: mean(getattr(item, name) for item in classes) for name in names}
-
-
-def mean(values: Iterable[float | None]) -> float | None:
-    """Average the finite values, or return None where there is none.
-
-    Example:
-        >>> mean([1.0, None, 2.0, float("inf")])
-        1.5
-    """
-    finite = [value for value in values if value is not None and isfinite(value)]
-    return sum(finite) / len(finite) if finite else None
-
-
-def _summarise_class(class_id: int, class_name: str, metrics: Sequence[StructureMetrics]) -> ClassSummary:
-    def count(condition: Callable[[StructureMetrics], bool]) -> int:
-        return sum(map(condition, metrics))
-
-    n_absent = count(lambda item: item.absent)
-    n_missed, n_spurious = count(lambda item: item.missed), count(lambda item: item.spurious)
-    # Dice (|P| + |R|) / 2 is the overlap, so the table alone gives the pooled Dice.
-    volume_ml = sum(item.predicted_ml + item.reference_ml for item in metrics)
-    overlap_ml = sum((item.dice or 0.0) * (item.predicted_ml + item.reference_ml) / 2 for item in metrics)
-    return ClassSummary(
-        class_id=class_id,
-        class_name=class_name,
-        sample_dice=mean(item.dice for item in metrics),
-        voxel_dice=2 * overlap_ml / volume_ml if volume_ml else None,
-        hausdorff_mm=mean(item.hausdorff_mm for item in metrics),
-        hausdorff95_mm=mean(item.hausdorff95_mm for item in metrics),
-        n_scored=len(metrics) - n_absent,
-        n_measured=len(metrics) - n_absent - n_missed - n_spurious,
-        n_missed=n_missed,
-        n_spurious=n_spurious,
-        n_absent=n_absent,
-    )
+def _lesion_numbers(counts: LesionCounts | None) -> list[float | None]:
+    if counts is None:
+        return [None] * len(_LESIONS)
+    return [counts.true_positive_rate, counts.reference, counts.detected, counts.false_positives]
 
 
 def _parse_row(path: Path, line: int, cells: dict[str, str]) -> MetricsRow:
@@ -182,4 +108,16 @@ def _parse_row(path: Path, line: int, cells: dict[str, str]) -> MetricsRow:
     if class_id is None or predicted_ml is None or reference_ml is None:
         raise InputError(path, _STAGE, f"class_id and volumes in line {line}", "an empty cell")
     metrics = StructureMetrics(dice, hausdorff_mm, hausdorff95_mm, predicted_ml, reference_ml)
-    return MetricsRow(cells["case"], int(class_id), cells["class_name"], metrics)
+    counts = [number(name) for name in _COUNTS if name in cells]
+    return MetricsRow(
+        cells["case"], int(class_id), cells["class_name"], metrics, _parse_lesions(path, line, counts)
+    )
+
+
+def _parse_lesions(path: Path, line: int, numbers: Sequence[float | None]) -> LesionCounts | None:
+    whole = [int(number) for number in numbers if number is not None and number >= 0 and number % 1 == 0]
+    if all(number is None for number in numbers):
+        return None
+    if len(whole) != len(_COUNTS) or whole[1] > whole[0]:
+        raise InputError(path, _STAGE, f"numbers of lesions in line {line}", f"{list(numbers)}")
+    return LesionCounts(*whole)

@@ -8,10 +8,11 @@ from math import inf
 from pathlib import Path
 
 from kseg.pipelines.case_pictures import CaseSources, draw_case
-from kseg.pipelines.cases import find_segmentations
 from kseg.pipelines.charts import box_plots
 from kseg.pipelines.evaluate import Failure, summary_path
-from kseg.pipelines.metrics_table import MetricsRow, mean, read_metrics, summarise
+from kseg.pipelines.find_segmentations import find_segmentations, match_references
+from kseg.pipelines.metrics_summary import mean, summarise
+from kseg.pipelines.metrics_table import MetricsRow, read_metrics
 from kseg.pipelines.report_page import Drawing, Page, render_page
 from kseg.transforms.atomic import atomic_path
 from kseg.transforms.errors import InputError
@@ -49,6 +50,7 @@ def report(
     output: Path,
     *,
     images: Path | None = None,
+    contrast: str | None = None,
     references: Path | None = None,
     max_figures: int = 20,
     progress: Callable[[list[str]], Iterable[str]] = iter,
@@ -60,12 +62,13 @@ def report(
     beside the table and said as well.
 
     Args:
-        segmentations: folder that `kseg segment` wrote: `NAME_seg.nii.gz`, with the reconstruction and the
-            recurrences beside where they were asked for.
+        segmentations: folder that `kseg segment` wrote, with the reconstruction and the recurrences beside the
+            segmentations where they were asked for.
         metrics: table that `evaluate` wrote.
         output: the HTML file, written atomically; its folder is made if need be.
         images: folder of `NAME.nii.gz` to draw on where there is no reconstruction.
-        references: folder of `NAME.nii.gz` label maps to draw beside.
+        contrast: draw on `NAME_CONTRAST.nii.gz` instead, such as `FLAIR`.
+        references: folder of reference label maps to draw beside.
         max_figures: how many cases are drawn, those with the lowest mean Dice first.
         progress: wraps the list of cases to draw, for example `tqdm`.
 
@@ -79,7 +82,9 @@ def report(
         if folder is not None and not folder.is_dir():
             raise InputError(folder, _STAGE, "a folder", "a file" if folder.exists() else "nothing")
     table = _by_case(read_metrics(metrics))
-    sources = CaseSources(segmentations, find_segmentations(segmentations), images, references)
+    found = find_segmentations(segmentations)
+    matched = {} if references is None else match_references(found, find_segmentations(references))
+    sources = CaseSources(segmentations, found, matched, images, contrast)
     if not table:
         return Report(0, 0, ())
     failures, notes = _left_out(metrics)

@@ -10,7 +10,9 @@ from kseg import __version__
 from kseg.pipelines.case_pictures import CasePictures
 from kseg.pipelines.evaluate import Failure
 from kseg.pipelines.metrics import StructureMetrics
-from kseg.pipelines.metrics_table import ClassSummary, MetricsRow, average
+from kseg.pipelines.metrics_lesions import LesionCounts
+from kseg.pipelines.metrics_summary import ClassSummary, average
+from kseg.pipelines.metrics_table import MetricsRow
 from kseg.pipelines.palette import class_colours
 
 NOT_APPLICABLE = "n/a"
@@ -67,10 +69,12 @@ def render_page(page: Page) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"fixed": fixed, "volume": volume, "cell": cell, "data_uri": data_uri}
+    filters = {"fixed": fixed, "volume": volume, "cell": cell, "lesions_cell": lesions_cell}
+    environment.filters |= {**filters, "data_uri": data_uri}
     return environment.get_template("report.html").render(
         page=page,
         metrics={case: {row.class_id: row.metrics for row in rows} for case, rows in page.table.items()},
+        lesions={case: {row.class_id: row.lesions for row in rows} for case, rows in page.table.items()},
         average=average(page.classes),
         colours=class_colours(item.class_id for item in page.classes),
         version=__version__,
@@ -116,6 +120,22 @@ def cell(metrics: StructureMetrics | None, name: str) -> str:
     if metrics.missed:
         return "missed"
     return "spurious" if metrics.spurious else fixed(getattr(metrics, name), 1)
+
+
+def lesions_cell(counts: LesionCounts | None) -> str:
+    """Say how many lesions of a case were found, and how many of those found are none.
+
+    Args:
+        counts: of a class of lesions; None where the table has none.
+
+    Example:
+        >>> lesions_cell(LesionCounts(9, 7, 2)), lesions_cell(LesionCounts(0, 0, 0))
+        ('7 of 9, 2 false', 'none to find, 0 false')
+    """
+    if counts is None:
+        return NOT_APPLICABLE
+    found = f"{counts.detected} of {counts.reference}" if counts.reference else "none to find"
+    return f"{found}, {counts.false_positives} false"
 
 
 def data_uri(content: bytes, media_type: str) -> str:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 
-from kseg.pipelines.metrics_table import MetricsRow, mean
+from kseg.pipelines.metrics_summary import mean
+from kseg.pipelines.metrics_table import MetricsRow
 from kseg.transforms.atomic import atomic_path
 
 _METRICS = ("dice", "hausdorff95_mm")

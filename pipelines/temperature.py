@@ -11,7 +11,8 @@ from scipy.optimize import minimize_scalar
 from torch.nn.functional import cross_entropy
 
 from kseg.pipelines.calibration import require_labels_of
-from kseg.pipelines.cases import companion, find_volumes, one_file
+from kseg.pipelines.cases import find_volumes, one_file
+from kseg.pipelines.find_segmentations import companion
 from kseg.pipelines.probability_file import read_probabilities
 from kseg.transforms.errors import InputError
 from kseg.transforms.nifti import read_label_map
@@ -84,7 +85,7 @@ def read_calibration_cases(
     """
     for case, paths in find_volumes(references).items():
         reference = read_label_map(one_file({case: paths}, case, references, _STAGE))
-        path = companion(predictions, case, "_prob")
+        path = companion(predictions, case, "prob")
         if path is None:
             raise InputError(
                 predictions / f"{case}_prob.nii.gz", _STAGE, "probabilities of the case", "nothing"

@@ -1,4 +1,4 @@
-"""Dice over whole volumes, gathered slice by slice."""
+"""Dice over whole volumes, gathered slice by slice or as they are."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -15,9 +15,9 @@ from torch import Tensor
 class VolumeDice(Metric):
     """Dice of each volume and class, averaged over volumes and foreground classes.
 
-    Slices of one volume arrive in any order; their overlaps are added up before the ratio is taken. A class
-    that neither prediction nor label of a volume holds does not count. Several processes add up what each has
-    seen, so each slice belongs to one of them.
+    Slices of one volume arrive in any order; their overlaps are added up before the ratio is taken. A volume may
+    come whole, or in any other parts. A class that neither prediction nor label of a volume holds does not count.
+    Several processes add up what each has seen, so each part belongs to one of them.
 
     Args:
         n_classes: classes, background included.
@@ -35,7 +35,7 @@ class VolumeDice(Metric):
 
     @reinit__is_reduced
     def reset(self) -> None:
-        """Forget all slices."""
+        """Forget everything."""
         self._counts: dict[str, Tensor] = defaultdict(
             lambda: torch.zeros(3, self.n_classes, dtype=torch.float64)
         )
@@ -43,17 +43,19 @@ class VolumeDice(Metric):
 
     @reinit__is_reduced
     def update(self, output: tuple[Tensor, Tensor, Sequence[str]]) -> None:
-        """Add slices.
+        """Add slices or volumes.
 
         Args:
-            output: logits `(batch, class, y, x)`, labels `(batch, 1, y, x)`, subject of each item.
+            output: logits `(batch, class, y, x)` or `(batch, class, slice, y, x)`, labels with one channel on the
+                same grid, subject of each item.
         """
         logits, labels, subjects = output
-        classes = torch.arange(self.n_classes, device=logits.device)[:, None, None]
-        for predicted, label, subject in zip(logits.argmax(1), labels[:, 0], subjects, strict=True):
+        classes = torch.arange(self.n_classes, device=logits.device)[:, None]
+        items = zip(logits.argmax(1).flatten(1), labels[:, 0].flatten(1), subjects, strict=True)
+        for predicted, label, subject in items:
             in_prediction, in_label = predicted == classes, label == classes
             overlap = (in_prediction & in_label, in_prediction, in_label)
-            self._counts[subject] += torch.stack([mask.sum((1, 2)) for mask in overlap]).cpu()
+            self._counts[subject] += torch.stack([mask.sum(1) for mask in overlap]).cpu()
 
     def compute(self) -> float:
         """Mean Dice, 0 to 1; not a number where there is nothing to average. All processes have to call it."""
@@ -70,7 +72,7 @@ class VolumeDice(Metric):
         }
 
     def _gather(self) -> None:
-        """Add the slices of the other processes, once."""
+        """Add what the other processes have seen, once."""
         if self._gathered or not (dist.is_available() and dist.is_initialized()):
             return
         everyone: list[dict[str, Tensor]] = [{} for _ in range(dist.get_world_size())]

@@ -13,7 +13,8 @@ from monai.bundle import ConfigParser
 from kseg.pipelines.bundle_folder import find_bundle
 from kseg.pipelines.bundle_seal import seal_bundle
 from kseg.pipelines.evaluate import evaluate
-from kseg.pipelines.metrics_table import ClassSummary, read_metrics, summarise
+from kseg.pipelines.metrics_summary import ClassSummary, summarise
+from kseg.pipelines.metrics_table import read_metrics
 from kseg.pipelines.segment import segment
 from kseg.pipelines.segment_settings import SegmentSettings
 from kseg.transforms.errors import InputError

@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from kseg.pipelines.case_pictures import CaseSources, draw_case
-from kseg.pipelines.cases import find_segmentations
 from kseg.pipelines.evaluate import BRAIN_CLASSES
+from kseg.pipelines.find_segmentations import find_segmentations
 from kseg.pipelines.palette import class_colours
 from kseg.transforms.errors import InputError
 from paper.budget import Budget
@@ -43,7 +43,9 @@ def figure5(cell: Cell, scans: Path, runs: Path) -> bytes:
     if not found:
         raise InputError(folder, _STAGE, "segmentations", "none")
     case = next(iter(found))
-    pictures = draw_case(case, CaseSources(folder, found, references=scans / "labels"), BRAIN_CLASSES)
+    pictures = draw_case(
+        case, CaseSources(folder, found, find_segmentations(scans / "labels")), BRAIN_CLASSES
+    )
     if pictures.recurrences is None:
         raise InputError(folder, _STAGE, f"probability maps {case}_recurrences.nii.gz", "none")
     return pictures.recurrences

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kseg.pipelines.metrics_table import ClassSummary
+from kseg.pipelines.metrics_summary import ClassSummary
 from kseg.transforms.atomic import atomic_path
 from paper.budget import Budget
 from paper.evaluation import Outcome

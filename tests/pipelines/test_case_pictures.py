@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from kseg.pipelines.case_pictures import CaseSources, draw_case
-from kseg.pipelines.cases import find_segmentations
+from kseg.pipelines.find_segmentations import find_segmentations, match_references
 from kseg.transforms.errors import InputError
 from kseg.transforms.nifti import write_nifti
 
@@ -26,7 +26,9 @@ def labels(slice_of_most: int = 2) -> NDArray[np.uint8]:
 def draw(
     folder: Path, case: str = "a", *, images: Path | None = None, references: Path | None = None
 ) -> tuple[int, int, bytes, bytes | None]:
-    sources = CaseSources(folder, find_segmentations(folder), images, references)
+    found = find_segmentations(folder)
+    matched = {} if references is None else match_references(found, find_segmentations(references))
+    sources = CaseSources(folder, found, matched, images)
     pictures = draw_case(case, sources, CLASSES)
     return pictures.slice_number, pictures.n_slices, pictures.contours, pictures.recurrences
 
@@ -62,6 +64,23 @@ def test_the_reconstruction_goes_before_the_image(folder: Path) -> None:
     assert len({plain, on_image, on_reconstruction}) == 3
 
 
+def test_where_the_reference_is_empty_the_segmentation_chooses_the_slice(folder: Path) -> None:
+    write_nifti(folder / "references/a.nii.gz", np.zeros(SHAPE, np.uint8), AFFINE)
+    assert draw(folder / "seg", references=folder / "references")[0] == 3
+
+
+def test_a_contrast_is_chosen_by_its_name(folder: Path) -> None:
+    for number, contrast in enumerate(("FLAIR", "T1w")):
+        image = np.random.default_rng(number).random(SHAPE).astype(np.float32)
+        write_nifti(folder / f"images/a_{contrast}.nii.gz", image, AFFINE)
+    found = find_segmentations(folder / "seg")
+    drawn = {
+        draw_case("a", CaseSources(folder / "seg", found, {}, folder / "images", contrast), CLASSES).contours
+        for contrast in ("FLAIR", "T1w", None)
+    }
+    assert len(drawn) == 3
+
+
 @pytest.mark.parametrize(("n_passes", "suffix"), [(3, ".nii.gz"), (1, ".nii")])
 def test_recurrences_are_drawn_in_their_scale(folder: Path, n_passes: int, suffix: str) -> None:
     assert draw(folder / "seg")[3] is None
@@ -89,11 +108,8 @@ def test_what_lies_on_another_grid_is_refused(folder: Path, kind: str) -> None:
     message = (
         rf"{kind}/a\.nii\.gz: draw: expected grid \(x, y, slice\) \(12, 10, 7\), received \(12, 10, 6\)$"
     )
-    found = find_segmentations(folder / "seg")
-    images, references = (folder / name if name == kind else None for name in ("images", "references"))
-    sources = CaseSources(folder / "seg", found, images, references)
     with pytest.raises(InputError, match=message):
-        draw_case("a", sources, CLASSES)
+        draw(folder / "seg", images=folder / "images", references=folder / "references")
 
 
 @pytest.mark.parametrize(

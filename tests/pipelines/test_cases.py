@@ -6,13 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kseg.pipelines.cases import (
-    companion,
-    files_by_case,
-    find_segmentations,
-    find_volumes,
-    one_file,
-)
+from kseg.pipelines.cases import files_by_case, find_volumes, one_file
 from kseg.transforms.errors import InputError
 
 
@@ -62,33 +56,12 @@ def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pyte
         files_by_case(tmp_path, (".nii",))
 
 
-def test_a_segmentation_goes_before_a_plain_name_and_companions_are_left_aside(tmp_path: Path) -> None:
-    touch(
-        tmp_path,
-        "a_seg.nii.gz",
-        "a.nii.gz",
-        "a_prob.nii.gz",
-        "a_recon.nii.gz",
-        "a_recurrences.nii.gz",
-        "a_uncertainty.nii.gz",
-        "b.nii",
-    )
-    assert find_segmentations(tmp_path) == {"a": [tmp_path / "a_seg.nii.gz"], "b": [tmp_path / "b.nii"]}
-
-
-def test_a_companion_lies_in_the_same_relative_folder(tmp_path: Path) -> None:
-    touch(tmp_path, "a_recon.nii.gz", "site/a_recon.nii", "site/a.nii.gz")
-    assert companion(tmp_path, "site/a", "_recon") == tmp_path / "site/a_recon.nii"
-    assert companion(tmp_path, "site/a") == tmp_path / "site/a.nii.gz"
-    assert companion(tmp_path, "site/a", "_prob") is None
-
-
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nowhere: find NIfTI files: expected a folder, received nothing$"):
         find_volumes(tmp_path / "nowhere")
     touch(tmp_path, "file")
     with pytest.raises(InputError, match=r"file: find NIfTI files: expected a folder, received a file$"):
-        find_segmentations(tmp_path / "file")
+        find_volumes(tmp_path / "file")
 
 
 def test_two_files_of_one_name_are_ambiguous(tmp_path: Path) -> None:

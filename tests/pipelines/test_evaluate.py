@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from kseg.pipelines.evaluate import evaluate, summary_path
+from kseg.pipelines.evaluate import BRAIN_CLASSES, bundle_classes, evaluate, summary_path
+from kseg.pipelines.metrics_lesions import LesionCounts, LesionSettings
 from kseg.pipelines.metrics_table import read_metrics
+from kseg.transforms import phantom
 from kseg.transforms.errors import InputError
 from kseg.transforms.nifti import write_nifti
 
@@ -59,6 +61,8 @@ def test_values_of_shifted_boxes(folders: tuple[Path, Path, Path]) -> None:
     assert summary["average"] == {
         "sample_dice": 0.5,
         "voxel_dice": 0.5,
+        "sample_iou": pytest.approx(1 / 3),
+        "voxel_iou": pytest.approx(1 / 3),
         "hausdorff_mm": 3.0,
         "hausdorff95_mm": 3.0,
     }
@@ -253,6 +257,78 @@ def test_classes_are_an_argument(folders: tuple[Path, Path, Path]) -> None:
     evaluation = evaluate(predictions, references, output, classes={3: "myocardium", 1: "left ventricle"})
     assert [row.class_name for row in evaluation.rows] == ["left ventricle", "myocardium"]
     assert evaluation.ignored_labels == (2,)
+
+
+def test_lesions_are_counted_where_it_is_asked_for(folders: tuple[Path, Path, Path]) -> None:
+    predictions, references, output = folders
+    for case, found in (("a", head(shift=1)), ("without", head())):
+        save(predictions, f"{case}_seg.nii.gz", found)
+        save(references, f"{case}.nii.gz", head() if case == "a" else np.zeros_like(head()))
+    evaluation = evaluate(predictions, references, output, lesions=LesionSettings(("GM",), 10.0))
+    assert [row.lesions for row in evaluation.rows] == [
+        *(None, LesionCounts(1, 1, 0), None),
+        *(None, LesionCounts(0, 0, 1), None),
+    ]
+    assert read_metrics(output) == list(evaluation.rows)
+    summary = json.loads(summary_path(output).read_text())
+    assert summary["smallest_lesion_mm3"] == 10.0
+    assert [each["lesions"] is None for each in summary["classes"]] == [True, False, True]
+    assert summary["classes"][1]["lesions"] == {
+        "true_positive_rate": 1.0,
+        "pooled_true_positive_rate": 1.0,
+        "false_positives_per_case": 0.5,
+        "n_cases": 2,
+        "n_without": 1,
+        "n_reference": 1,
+        "n_detected": 1,
+        "n_false_positives": 1,
+    }
+
+
+def test_lesions_of_no_class_are_refused(folders: tuple[Path, Path, Path]) -> None:
+    with pytest.raises(ValueError, match="lesions: expected classes of CSF, GM, WM, received lesion"):
+        evaluate(*folders, lesions=LesionSettings(("lesion",)))
+
+
+def test_the_classes_of_the_brain_are_those_of_its_bundle() -> None:
+    assert bundle_classes("brain_kspace_segmentation") == BRAIN_CLASSES
+    assert set(BRAIN_CLASSES) == set(phantom.BRAIN_CLASSES.values())
+
+
+def test_derivatives_of_bids_are_compared_with_references_of_another_desc(
+    folders: tuple[Path, Path, Path],
+) -> None:
+    predictions, references, output = folders
+    for subject, shift in ((1, 0), (2, 1), (3, 0)):
+        folder = f"sub-{subject}/anat/sub-{subject}"
+        save(predictions, f"{folder}_desc-T2w_dseg.nii.gz", head(shift))
+        save(predictions, f"{folder}_desc-T2w_probseg.nii.gz", probabilities_of(head(shift), 0.9))
+        save(predictions, f"{folder}_desc-T2wreconstruction_T2w.nii.gz", head())
+        save(references, f"{folder}_desc-manual_dseg.nii.gz", head())
+    save(references, "sub-3/anat/sub-3_desc-other_dseg.nii.gz", head())
+    save(references, "sub-4/anat/sub-4_dseg.nii.gz", head())
+    evaluation = evaluate(predictions, references, output)
+    cases = [f"sub-{subject}/anat/sub-{subject}_desc-T2w" for subject in (1, 2)]
+    assert {row.case: row.metrics.dice for row in evaluation.rows} == dict(
+        zip(cases, (1.0, 0.5), strict=True)
+    )
+    assert list(evaluation.calibrations) == cases
+    reasons = {failure.case: failure.reason for failure in evaluation.failures}
+    assert list(reasons) == ["sub-3/anat/sub-3_desc-T2w", "sub-4/anat/sub-4"]
+    assert (
+        "received sub-3_desc-manual_dseg.nii.gz, sub-3_desc-other_dseg.nii.gz"
+        in reasons["sub-3/anat/sub-3_desc-T2w"]
+    )
+    assert reasons["sub-4/anat/sub-4"].endswith("expected one NIfTI file of this case, received none")
+    assert evaluation.predictions_without_reference == ()
+
+
+def test_references_may_be_segmentations_of_kseg(folders: tuple[Path, Path, Path]) -> None:
+    predictions, references, output = folders
+    save(predictions, "a_seg.nii.gz", head())
+    save(references, "a_seg.nii.gz", head())
+    save(references, "a_recon.nii.gz", head(shift=1))
+    assert evaluate(predictions, references, output).exit_code == 0
 
 
 def test_progress_sees_every_reference(folders: tuple[Path, Path, Path]) -> None:

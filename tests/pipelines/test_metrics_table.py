@@ -1,4 +1,4 @@
-"""The table on disk round-trips, damaged tables are refused by name, and every mean says what it is over."""
+"""The table on disk round-trips, those of earlier versions are read, damaged ones are refused by name."""
 
 from math import inf
 from pathlib import Path
@@ -6,10 +6,13 @@ from pathlib import Path
 import pytest
 
 from kseg.pipelines.metrics import StructureMetrics
-from kseg.pipelines.metrics_table import MetricsRow, mean, read_metrics, summarise, write_metrics
+from kseg.pipelines.metrics_lesions import LesionCounts
+from kseg.pipelines.metrics_table import MetricsRow, read_metrics, write_metrics
 from kseg.transforms.errors import InputError
 
-HEADER = "case,class_id,class_name,dice,hausdorff_mm,hausdorff95_mm,predicted_ml,reference_ml"
+FIRST = "case,class_id,class_name,dice,hausdorff_mm,hausdorff95_mm,predicted_ml,reference_ml"
+HEADER = "case,class_id,class_name,dice,iou,hausdorff_mm,hausdorff95_mm,predicted_ml,reference_ml"
+WITH_LESIONS = f"{HEADER},lesion_tpr,reference_lesions,detected_lesions,false_positive_lesions"
 FOUND = StructureMetrics(0.75, 4.0, 2.0, 3.0, 1.0)
 MISSED = StructureMetrics(0.0, inf, inf, 0.0, 2.0)
 SPURIOUS = StructureMetrics(0.0, inf, inf, 0.5, 0.0)
@@ -26,11 +29,33 @@ def test_the_table_round_trips(tmp_path: Path) -> None:
     assert read_metrics(tmp_path / "metrics.csv") == table
     assert (tmp_path / "metrics.csv").read_text(encoding="utf-8").splitlines()[:5] == [
         HEADER,
-        "site/case 0,2,GM,0.75,4,2,3,1",
-        "site/case 1,2,GM,0,inf,inf,0,2",
-        "site/case 2,2,GM,0,inf,inf,0.5,0",
-        "site/case 3,2,GM,,,,0,0",
+        "site/case 0,2,GM,0.75,0.6,4,2,3,1",
+        "site/case 1,2,GM,0,0,inf,inf,0,2",
+        "site/case 2,2,GM,0,0,inf,inf,0.5,0",
+        "site/case 3,2,GM,,,,,0,0",
     ]
+
+
+def test_lesions_have_columns_where_a_class_has_them(tmp_path: Path) -> None:
+    found, nothing_to_find = LesionCounts(9, 6, 2), LesionCounts(0, 0, 1)
+    table = [
+        MetricsRow("a", 1, "lesion", FOUND, found),
+        MetricsRow("a", 2, "GM", FOUND),
+        MetricsRow("b", 1, "lesion", SPURIOUS, nothing_to_find),
+    ]
+    write_metrics(tmp_path / "metrics.csv", table)
+    assert read_metrics(tmp_path / "metrics.csv") == table
+    lines = (tmp_path / "metrics.csv").read_text(encoding="utf-8").splitlines()
+    assert lines[0] == WITH_LESIONS
+    assert [line.split(",", 9)[9] for line in lines[1:]] == ["0.666667,9,6,2", ",,,", ",0,0,1"]
+
+
+def test_a_table_from_before_the_iou_is_read(tmp_path: Path) -> None:
+    (tmp_path / "metrics.csv").write_text(f"{FIRST}\na,2,GM,0.75,4,2,3,1\nb,2,GM,,,,0,0\n", encoding="utf-8")
+    rows_read = read_metrics(tmp_path / "metrics.csv")
+    assert [row.metrics for row in rows_read] == [FOUND, ABSENT]
+    assert rows_read[0].metrics.iou == pytest.approx(0.6)
+    assert rows_read[0].lesions is None
 
 
 def test_a_file_name_that_is_not_utf8_survives(tmp_path: Path) -> None:
@@ -39,43 +64,30 @@ def test_a_file_name_that_is_not_utf8_survives(tmp_path: Path) -> None:
     assert read_metrics(tmp_path / "metrics.csv") == table
 
 
-def test_the_mean_counts_a_missed_structure_as_zero_and_leaves_an_absent_one_out() -> None:
-    summary = summarise(rows(FOUND, MISSED, SPURIOUS, ABSENT))[0]
-    assert summary.sample_dice == pytest.approx(0.75 / 3)
-    assert (summary.n_scored, summary.n_measured) == (3, 1)
-    assert (summary.n_missed, summary.n_spurious, summary.n_absent) == (1, 1, 1)
-    assert (summary.hausdorff_mm, summary.hausdorff95_mm) == (4.0, 2.0)
-    # Overlap 0.75 * (3 + 1) / 2 = 1.5 ml of 3.5 ml predicted and 3 ml in the references.
-    assert summary.voxel_dice == pytest.approx(2 * 1.5 / (3.5 + 3.0))
-
-
-def test_the_voxel_average_weighs_by_size_and_the_sample_average_does_not() -> None:
-    small, large = StructureMetrics(0.0, 9.0, 9.0, 1.0, 1.0), StructureMetrics(1.0, 0.0, 0.0, 9.0, 9.0)
-    summary = summarise(rows(small, large))[0]
-    assert [summary.sample_dice, summary.voxel_dice] == pytest.approx([0.5, 0.9])
-
-
-def test_a_class_that_is_nowhere_has_no_mean() -> None:
-    summary = summarise(rows(ABSENT, ABSENT))[0]
-    assert (summary.sample_dice, summary.voxel_dice, summary.hausdorff_mm) == (None, None, None)
-    assert (summary.n_scored, summary.n_absent) == (0, 2)
-    assert mean([None, inf]) is None
-
-
-def test_classes_come_in_the_order_of_their_labels() -> None:
-    table = [MetricsRow("a", number, str(number), FOUND) for number in (10, 2, 1)]
-    assert [item.class_id for item in summarise(table)] == [1, 2, 10]
-
-
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         ("", f"expected the columns {HEADER}, received an empty file"),
         ("case,dice\na,1\n", f"expected the columns {HEADER}, received case,dice"),
-        (f"{HEADER}\na,1,CSF,good,1,1,1,1\n", "expected a number in dice, line 2, received 'good'"),
-        (f"{HEADER}\na,1,CSF,nan,1,1,1,1\n", "expected a number in dice, line 2, received 'nan'"),
+        (f"{HEADER}\na,1,CSF,good,1,1,1,1,1\n", "expected a number in dice, line 2, received 'good'"),
+        (f"{HEADER}\na,1,CSF,nan,1,1,1,1,1\n", "expected a number in dice, line 2, received 'nan'"),
         (f"{HEADER}\na,1,CSF,1,1\n", "expected class_id and volumes in line 2, received an empty cell"),
-        (f"{HEADER}\na,1,CSF,1,1,1,,1\n", "expected class_id and volumes in line 2, received an empty cell"),
+        (
+            f"{HEADER}\na,1,CSF,1,1,1,1,,1\n",
+            "expected class_id and volumes in line 2, received an empty cell",
+        ),
+        (
+            f"{WITH_LESIONS}\na,1,lesion,1,1,1,1,1,1,,3,,0\n",
+            "expected numbers of lesions in line 2, received [3.0, None, 0.0]",
+        ),
+        (
+            f"{WITH_LESIONS}\na,1,lesion,1,1,1,1,1,1,,3,4,0\n",
+            "expected numbers of lesions in line 2, received [3.0, 4.0, 0.0]",
+        ),
+        (
+            f"{WITH_LESIONS}\na,1,lesion,1,1,1,1,1,1,,3,2,0.5\n",
+            "expected numbers of lesions in line 2, received [3.0, 2.0, 0.5]",
+        ),
     ],
 )
 def test_a_damaged_table_is_refused(tmp_path: Path, content: str, message: str) -> None:

@@ -8,7 +8,9 @@ import pytest
 from kseg.pipelines.case_pictures import CasePictures
 from kseg.pipelines.evaluate import Failure
 from kseg.pipelines.metrics import StructureMetrics
-from kseg.pipelines.metrics_table import MetricsRow, summarise
+from kseg.pipelines.metrics_lesions import LesionCounts
+from kseg.pipelines.metrics_summary import summarise
+from kseg.pipelines.metrics_table import MetricsRow
 from kseg.pipelines.report_page import Drawing, Page, cell, fixed, render_page, volume
 
 FOUND = StructureMetrics(0.75, 4.0, 2.0, 3.0, 1.0)
@@ -62,8 +64,27 @@ def test_the_counts_of_the_summary_are_in_the_table() -> None:
     row = text[text.index('scope="row"') : text.index("Average</th>")]
     cells = [part.split("<")[0] for part in row.split("<td")[1:]]
     assert [text.partition(">")[2] for text in cells] == [
-        "0.250", "0.462", "2.0", "4.0", "3", "1", "1", "1", "1",
+        "0.250", "0.462", "0.200", "0.300", "2.0", "4.0", "3", "1", "1", "1", "1",
     ]  # fmt: skip
+
+
+def test_lesions_are_said_where_they_were_counted() -> None:
+    counted = [LesionCounts(9, 6, 2), LesionCounts(0, 0, 1)]
+    plain = page(FOUND, SPURIOUS)
+    assert "esions" not in render_page(plain)
+    rows = [row for each in plain.table.values() for row in each]
+    rows = [replace(row, lesions=counts) for row, counts in zip(rows, counted, strict=True)]
+    text = render_page(replace(plain, classes=summarise(rows), table={row.case: [row] for row in rows}))
+    assert "6 of 9 lesions found" in text
+    assert "1.5 false lesions per case" in text
+    section = text[text.index("Detection of lesions") :]
+    row = section[section.index('scope="row"') : section.index("</tbody>")]
+    cells = [part.split("<")[0].partition(">")[2] for part in row.split("<td")[1:]]
+    assert cells == ["0.667", "0.667", "1.50", "3", "6", "9", "1", "1"]
+    assert "6 of 9, 2 false</td>" in text
+    assert "none to find, 1 false</td>" in text
+    # Not in the headline alone: who has no rate is said with the rate.
+    assert "enters its means not at all" in text
 
 
 def test_names_are_escaped() -> None:

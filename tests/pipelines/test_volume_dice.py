@@ -93,3 +93,14 @@ def test_an_engine_hands_over_what_it_has_just_seen():
     metric.reset()
     metric.iteration_completed(SimpleNamespace(state=state))  # type: ignore[arg-type]
     assert metric.compute() == pytest.approx(expected)
+
+
+def test_volumes_count_as_their_slices_do():
+    volumes = [
+        ("a", torch.stack([PREDICTED, LABEL]), torch.stack([LABEL, LABEL])),
+        ("b", torch.stack([LABEL, PREDICTED]), torch.stack([PREDICTED, LABEL])),
+    ]
+    whole = measured(batch(*volumes))
+    slices = [(name, *pair) for name, *both in volumes for pair in zip(*both, strict=True)]
+    assert whole.compute() == measured(batch(*slices)).compute()
+    assert whole.per_volume()["a"][1].item() == pytest.approx(2 * (1 + 2) / (2 + 2 + 1 + 2))
