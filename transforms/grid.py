@@ -1,5 +1,7 @@
 """The grid a scan acquires, and where it lies on a head."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +23,42 @@ class AcquisitionGrid:
     shape: tuple[int, int, int] = (57, 216, 180)
     spacing_mm: tuple[float, float, float] = (3.0, 1.0, 1.0)
     headroom_mm: float = 6.0
+
+
+@dataclass(frozen=True)
+class GridRange:
+    """Grids that are as large as a brain needs, as a technician would choose them.
+
+    The defaults are those of a clinical protocol: 44 to 60 slices of 230 x 320 to 260 x 320 voxels.
+
+    Attributes:
+        smallest: fewest voxels along (slice, y, x).
+        largest: most voxels along (slice, y, x).
+        spacing_mm: voxel size along (slice, y, x), millimetres.
+        margin_mm: between the cortex and either edge of the grid along (slice, y, x), millimetres.
+    """
+
+    smallest: Sequence[int] = (44, 320, 230)
+    largest: Sequence[int] = (60, 320, 260)
+    spacing_mm: Sequence[float] = (3.0, 0.7, 0.7)
+    margin_mm: Sequence[float] = (8.0, 15.0, 15.0)
+
+    def fit(self, cortex: npt.NDArray[np.bool_], spacing_mm: tuple[float, float, float]) -> "AcquisitionGrid":
+        """Choose the grid of a brain.
+
+        Args:
+            cortex: grey matter of the canonical volume, `(z, y, x)`.
+            spacing_mm: voxel size of the volume along (z, y, x), millimetres.
+
+        Raises:
+            ValueError: there is no cortex.
+        """
+        shape = []
+        for axis, (low, high) in enumerate(_extents(cortex, spacing_mm)):
+            wanted = math.ceil((high - low + 2 * self.margin_mm[axis]) / self.spacing_mm[axis])
+            shape.append(min(max(wanted, self.smallest[axis]), self.largest[axis]))
+        z, y, x = self.spacing_mm
+        return AcquisitionGrid((shape[0], shape[1], shape[2]), (z, y, x), headroom_mm=self.margin_mm[0])
 
 
 @dataclass(frozen=True)
@@ -71,13 +109,8 @@ def place_grid(
     Raises:
         ValueError: there is no cortex, or it is larger than the grid.
     """
-    if not cortex.any():
-        raise ValueError("placing the grid: expected grey matter in the label map, received none")
     origin = []
-    for axis in range(3):
-        others = tuple(other for other in range(3) if other != axis)
-        inside = np.flatnonzero(cortex.any(axis=others))
-        low, high = inside[0] * spacing_mm[axis], (inside[-1] + 1) * spacing_mm[axis]
+    for axis, (low, high) in enumerate(_extents(cortex, spacing_mm)):
         extent = grid.shape[axis] * grid.spacing_mm[axis]
         room = grid.headroom_mm if axis == 0 else 0.0
         if high - low + room > extent:
@@ -89,6 +122,20 @@ def place_grid(
         start = high + room - extent if axis == 0 else (low + high - extent) / 2
         origin.append(round(start / spacing_mm[axis]) * spacing_mm[axis])
     return PlacedGrid(grid, (origin[0], origin[1], origin[2]))
+
+
+def _extents(
+    cortex: npt.NDArray[np.bool_], spacing_mm: tuple[float, float, float]
+) -> list[tuple[float, float]]:
+    """Lower and upper edge of the cortex along (z, y, x), millimetres."""
+    if not cortex.any():
+        raise ValueError("placing the grid: expected grey matter in the label map, received none")
+    extents = []
+    for axis in range(3):
+        others = tuple(other for other in range(3) if other != axis)
+        inside = np.flatnonzero(cortex.any(axis=others))
+        extents.append((inside[0] * spacing_mm[axis], (inside[-1] + 1) * spacing_mm[axis]))
+    return extents
 
 
 def overlap_matrix(n_out: int, size: float, origin: float, n_in: int, spacing: float) -> Array:

@@ -49,6 +49,12 @@ class CrispHead:
     spacing_mm: tuple[float, float, float]
     affine: npt.NDArray[np.float64]
 
+    @property
+    def extent_mm(self) -> tuple[float, float, float]:
+        """Size of the volume along (z, y, x), millimetres."""
+        z, y, x = (n * size for n, size in zip(self.indices.shape, self.spacing_mm, strict=True))
+        return z, y, x
+
     def membership(self, tissue: str) -> npt.NDArray[np.float32]:
         """Share of a tissue in each voxel, `(z, y, x)`: 0 or 1."""
         share: npt.NDArray[np.float32] = (self.indices == self.tissues.index(tissue)).astype(np.float32)

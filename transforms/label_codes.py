@@ -1,6 +1,7 @@
 """Which integer of a label map means which tissue: the code tables of the known sources."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +19,14 @@ class LabelCodes:
         name: which source the table belongs to.
         tissues: tissue names; their order is the order of fractions made with this table, air first.
         tissue_of_code: index into tissues for each known code.
+        regions: codes of each region of the brain, see `kseg.transforms.brain_regions`; empty where the source does
+            not tell them apart.
     """
 
     name: str
     tissues: tuple[str, ...]
     tissue_of_code: dict[int, int]
+    regions: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
     def tissue_indices(self, codes: npt.NDArray[np.integer]) -> npt.NDArray[np.uint8]:
         """Translate a label map, any shape, to indices into `tissues`.
@@ -65,6 +69,7 @@ def load_label_codes(name: str) -> LabelCodes:
     if not path.is_file():
         names = ", ".join(sorted(p.stem.removeprefix("labels_") for p in _TABLES.glob("labels_*.yaml")))
         raise ValueError(f"label codes: expected one of {names}, received {name!r}")
-    table: dict[str, list[int]] = yaml.safe_load(path.read_text(encoding="utf-8"))["tissues"]
-    tissue_of_code = {code: index for index, codes in enumerate(table.values()) for code in codes}
-    return LabelCodes(name, tuple(table), tissue_of_code)
+    table: dict[str, dict[str, list[int]]] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    tissues = table["tissues"]
+    tissue_of_code = {code: index for index, codes in enumerate(tissues.values()) for code in codes}
+    return LabelCodes(name, tuple(tissues), tissue_of_code, table.get("regions", {}))

@@ -8,6 +8,7 @@ from scipy.ndimage import find_objects, gaussian_filter, label
 
 from kseg.transforms.head import CrispHead
 from kseg.transforms.head_shell import TISSUES, Coordinates, coordinates, wrap_brain
+from kseg.transforms.mni_structures import cerebellum, deep_grey, hippocampus, stem, ventricles
 from kseg.transforms.random_field import random_field
 from kseg.transforms.signed_distance import signed_distance
 
@@ -94,8 +95,8 @@ def _sharpened(gm: Array, wm: Array, inside: Mask, at: Coordinates) -> Labels:
     classes = np.argmax(contrast, axis=0)
     # Deep grey matter has soft borders, not folds.
     soft = np.argmax((1.2 * csf, gm, wm), axis=0)
-    brain = (np.where(_deep(at) | _stem(at), soft, classes) + 1).astype(np.uint8)
-    brain[_stem(at) & (brain == GM)] = WM
+    brain = (np.where(deep_grey(at) | stem(at), soft, classes) + 1).astype(np.uint8)
+    brain[stem(at) & (brain == GM)] = WM
     brain[~inside] = 0
     return brain
 
@@ -106,14 +107,14 @@ def _fold(brain: Labels, gm: Array, wm: Array, at: Coordinates, generator: torch
     hint, thickness, pial = random_field(3, (axes[0], axes[1], axes[2]), 8.0, generator).numpy()
     csf = np.where(brain > 0, 1 - gm - wm, 0)
     fluid_like = _local_contrast(csf) - _local_contrast(wm) + 0.5 * hint
-    cortex = ~(_deep(at) | _stem(at) | _cerebellum(at) | _hippocampus(at))
+    cortex = ~(deep_grey(at) | stem(at) | cerebellum(at) | hippocampus(at))
     folded = brain.copy()
     thick = (brain == GM) & (_depth(brain) > 2) & cortex
     folded[thick & (fluid_like > 0.8)] = CSF
     depth = _depth(folded)
     folded[(folded == GM) & (depth > 2.6 + 0.3 * thickness) & (fluid_like < 0.9) & cortex] = WM
     # White matter never meets the fluid of a sulcus.
-    bare = (folded == WM) & (depth < 1.55 + 0.3 * pial) & cortex & ~_ventricles(at) & (at.z > -28)
+    bare = (folded == WM) & (depth < 1.55 + 0.3 * pial) & cortex & ~ventricles(at) & (at.z > -28)
     folded[bare] = GM
     for tissue in (CSF, WM):
         pieces, _ = label(folded == tissue)
@@ -130,25 +131,3 @@ def _local_contrast(share: Array) -> Array:
 def _depth(brain: Labels) -> Array:
     """Distance of grey and white matter from fluid and from the outside, millimetres."""
     return -signed_distance((brain == GM) | (brain == WM), _ISOTROPIC)
-
-
-def _deep(at: Coordinates) -> Mask:
-    return at.ellipsoid((4, -5, 0), (18, 29, 33))
-
-
-def _stem(at: Coordinates) -> Mask:
-    return at.ellipsoid((-32, -25, 0), (26, 13, 17))
-
-
-def _ventricles(at: Coordinates) -> Mask:
-    return at.ellipsoid((7, -7, 0), (22, 40, 28))
-
-
-def _cerebellum(at: Coordinates) -> Mask:
-    tentorium = -15 + 0.4 * (at.y + 82) - 0.3 * np.abs(at.x)
-    below: Mask = (at.y < -33) & (at.z < tentorium)
-    return below
-
-
-def _hippocampus(at: Coordinates) -> Mask:
-    return at.ellipsoid((-16, -17, -23), (11, 19, 9)) | at.ellipsoid((-16, -17, 23), (11, 19, 9))

@@ -4,7 +4,7 @@ Both are MONAI random transforms: their state is set from outside, so that an it
 """
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -25,7 +25,7 @@ from kseg.transforms.sampling import gaussian_lines, line_count
 from kseg.transforms.scan import Readout, scan_kspace
 from kseg.transforms.sequences import GradientEcho, InversionRecovery, SpinEcho
 from kseg.transforms.slab import slab_fractions
-from kseg.transforms.tissues import Tissue, load_tissue_table, tissue_list
+from kseg.transforms.tissues import load_tissue_table, tissue_list
 
 Item = Mapping[Hashable, Any]
 
@@ -74,9 +74,7 @@ class RandHeadSliced(Randomizable, Transform):
         """Return the item with the slice added."""
         head: CrispHead = data["head"]
         generator = torch.Generator().manual_seed(int(self.R.randint(2**31)))
-        shape = head.indices.shape
-        z, y, x = (count * spacing for count, spacing in zip(shape, head.spacing_mm, strict=True))
-        deformation = random_deformation((z, y, x), generator, self.strength)
+        deformation = random_deformation(head.extent_mm, generator, self.strength)
         position = data["slice"] + self.slice_jitter * (2 * torch.rand(1, generator=generator).item() - 1)
         fractions = slab_fractions(head, data["placed"], position, deformation)
         label = majority_labels(fractions, head.tissues)[None]
@@ -162,7 +160,8 @@ class RandScanSliced(Randomizable, Transform):
         """Return the item with the scan added."""
         generator = torch.Generator().manual_seed(int(self.R.randint(2**31)))
         sequence = self._sequence(generator)
-        tissues = [self._jittered(tissue) for tissue in tissue_list(self.tissues, data["tissues"])]
+        named = tissue_list(self.tissues, data["tissues"])
+        tissues = [tissue.jittered(self.R, self.tissue_jitter) for tissue in named]
         n_y, n_x = data["fractions"].shape[-2:]
         maps = coil_maps(1, (n_y, n_x), generator)
 
@@ -193,10 +192,3 @@ class RandScanSliced(Randomizable, Transform):
             return self.sequence.jittered(generator, self.time_jitter)
         which = int(torch.randint(len(self.scans), (1,), generator=generator))
         return self.scans[which].draw(generator)
-
-    def _jittered(self, tissue: Tissue) -> Tissue:
-        pd, t1, t2 = (1 + self.tissue_jitter * self.R.uniform(-1, 1, 3)).tolist()
-        # T2 and T2* share a factor: one may never overtake the other.
-        return replace(
-            tissue, pd=tissue.pd * pd, t1=tissue.t1 * t1, t2=tissue.t2 * t2, t2_star=tissue.t2_star * t2
-        )

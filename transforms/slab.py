@@ -1,4 +1,6 @@
-"""One acquired slice of a head, without making the whole phantom."""
+"""Acquired slices of a head, without making the whole phantom."""
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -25,6 +27,59 @@ def slab_fractions(
     Returns:
         Share of each tissue, `(tissue, y, x)`, float32, summing to 1.
     """
+    labels, per_voxel = _slab_labels(head, placed, slice_index, deformation)
+    return _shares(labels, len(head.tissues), per_voxel)
+
+
+@dataclass(frozen=True, eq=False)
+class SampledHead:
+    """A head at the sample points of all voxels of a grid: a byte for each point instead of a share of each tissue.
+
+    Attributes:
+        labels: index into tissues, `(slice, plane, row, column)`, uint8; the planes are those of one slice.
+        tissues: tissue names, air first.
+        per_voxel: points per voxel along (y, x).
+    """
+
+    labels: Tensor
+    tissues: tuple[str, ...]
+    per_voxel: tuple[int, int]
+
+    def fractions(self, slices: slice) -> Tensor:
+        """Share of each tissue in the voxels of some slices, `(tissue, slice, y, x)`, as `slab_fractions` gives."""
+        shares = [_shares(labels, len(self.tissues), self.per_voxel) for labels in self.labels[slices]]
+        return torch.stack(shares, dim=1)
+
+    def share(self, tissue: str) -> Tensor:
+        """Share of one tissue in all voxels, `(slice, y, x)`, float32; 0 if the head does not have it."""
+        rows, columns = self.per_voxel
+        n_slices, n_planes, height, width = self.labels.shape
+        voxels = (n_slices, n_planes, height // rows, rows, width // columns, columns)
+        if tissue not in self.tissues:
+            return torch.zeros(n_slices, voxels[2], voxels[4])
+        inside = (self.labels == self.tissues.index(tissue)).reshape(voxels)
+        return inside.float().mean(dim=(1, 3, 5))
+
+
+def sample_head(head: CrispHead, placed: PlacedGrid, deformation: Deformation | None = None) -> SampledHead:
+    """Sample a head at the points of all slices of a grid, as `slab_fractions` does for one.
+
+    Args:
+        head: crisp head.
+        placed: the acquisition grid on the head.
+        deformation: where the points of the deformed head come from; none for the head as it is.
+    """
+    labels, per_voxel = [], (1, 1)
+    for index in range(placed.grid.shape[0]):
+        sampled, per_voxel = _slab_labels(head, placed, index, deformation)
+        labels.append(sampled)
+    return SampledHead(torch.stack(labels), head.tissues, per_voxel)
+
+
+def _slab_labels(
+    head: CrispHead, placed: PlacedGrid, slice_index: float, deformation: Deformation | None
+) -> tuple[Tensor, tuple[int, int]]:
+    """Tissue at the points of one slice, `(plane, row, column)`, and how many points a voxel has along (y, x)."""
     shape, size = (1, *placed.grid.shape[1:]), placed.grid.spacing_mm
     origin = (placed.origin_mm[0] + slice_index * size[0], *placed.origin_mm[1:])
     per_voxel = [max(1, round(size[axis] / head.spacing_mm[axis])) for axis in range(3)]
@@ -37,7 +92,7 @@ def slab_fractions(
     else:
         points = deformation.source_grid((z, y, x))
     labels = nearest_labels(torch.from_numpy(head.indices), head.spacing_mm, points)
-    return _shares(labels, len(head.tissues), (per_voxel[1], per_voxel[2]))
+    return labels, (per_voxel[1], per_voxel[2])
 
 
 def _shares(labels: Tensor, n_tissues: int, per_voxel: tuple[int, int]) -> Tensor:

@@ -1,12 +1,14 @@
 """Many different subjects from one head."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 
 from kseg.transforms.deformation import DeformationStrength, random_deformation, warp_head
 from kseg.transforms.head import CrispHead
+from kseg.transforms.lesion_model import LesionModel
+from kseg.transforms.lesion_sites import Places
 from kseg.transforms.lesions import add_lesions
 from kseg.transforms.surfaces import SurfaceStrength, move_surfaces
 
@@ -18,16 +20,19 @@ class SubjectStrength:
     Attributes:
         deformation: shape and size of the head.
         surfaces: thickness of cortex, atrophy, width of the ventricles.
-        lesions: mean number of white-matter lesions.
+        lesions: number, place and size of lesions; none if not given.
     """
 
     deformation: DeformationStrength = field(default_factory=lambda: DeformationStrength(scaling=0.08))
     surfaces: SurfaceStrength = field(default_factory=SurfaceStrength)
-    lesions: float = 0.0
+    lesions: LesionModel | None = None
 
 
 def generate_subject(
-    head: CrispHead, generator: torch.Generator, strength: SubjectStrength | None = None
+    head: CrispHead,
+    generator: torch.Generator,
+    strength: SubjectStrength | None = None,
+    places: Places | None = None,
 ) -> CrispHead:
     """Make a subject: deform a head, move the surfaces of its brain, add lesions.
 
@@ -39,22 +44,34 @@ def generate_subject(
         head: a head with the tissues csf, gm and wm.
         generator: source of randomness; the same one makes the same subject.
         strength: how much subjects differ.
+        places: sites of lesions of the head, see `lesion_sites`; needed where there are to be some.
 
     Returns:
         The subject, on the grid of the head.
+
+    Raises:
+        ValueError: lesions without their sites.
     """
     strength = strength or SubjectStrength()
-    extent = tuple(n * size for n, size in zip(head.indices.shape, head.spacing_mm, strict=True))
+    if strength.lesions is not None and places is None:
+        raise ValueError("subject: expected the places of lesions, received none")
     inside = np.nonzero(head.indices == head.tissues.index("wm"))
     centre = tuple(
         (float(index.mean()) + 0.5) * size for index, size in zip(inside, head.spacing_mm, strict=True)
     )
     deformation = random_deformation(
-        (extent[0], extent[1], extent[2]),
+        head.extent_mm,
         generator,
         strength.deformation,
         centre_mm=(centre[0], centre[1], centre[2]),
     )
     subject = warp_head(head, deformation)
     subject = move_surfaces(subject, generator, strength.surfaces)
-    return add_lesions(subject, generator, strength.lesions)
+    if strength.lesions is None or places is None:
+        return subject
+    with_lesions = add_lesions(head, places, generator, strength.lesions)
+    # They move with the head, and stay in its white matter where a surface has moved over them.
+    moved = warp_head(with_lesions, deformation).membership("lesion") > 0
+    indices, tissues = subject.indices.copy(), with_lesions.tissues
+    indices[moved & (indices == tissues.index("wm"))] = tissues.index("lesion")
+    return replace(subject, indices=indices, tissues=tissues)

@@ -1,10 +1,11 @@
 """Relaxation and proton density of tissues, read from YAML tables."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
 from kseg.transforms.errors import InputError
@@ -39,6 +40,25 @@ class Tissue:
     def dephasing_rate(self) -> float:
         """1/T2' = 1/T2* - 1/T2, per second."""
         return 1 / self.t2_star - 1 / self.t2
+
+    def scaled(self, pd: float, t1: float, t2: float) -> "Tissue":
+        """Copy with density and relaxation times multiplied by factors; T2 and T2* share one.
+
+        Example:
+            >>> Tissue(pd=0.8, t1=1.0, t2=0.08, t2_star=0.04).scaled(1.0, 1.5, 2.0)
+            Tissue(pd=0.8, t1=1.5, t2=0.16, t2_star=0.08, off_resonance=0.0)
+        """
+        # One may never overtake the other.
+        return replace(self, pd=self.pd * pd, t1=self.t1 * t1, t2=self.t2 * t2, t2_star=self.t2_star * t2)
+
+    def jittered(self, random: np.random.RandomState, relative: float) -> "Tissue":
+        """Copy with density, T1 and T2 each multiplied by a factor uniform in 1 +- relative.
+
+        Args:
+            random: source of randomness.
+            relative: largest relative change.
+        """
+        return self.scaled(*(1 + relative * random.uniform(-1, 1, 3)).tolist())
 
 
 def load_tissue_table(name_or_path: str = "1.5T") -> dict[str, Tissue]:
