@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -13,7 +14,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from kseg.pipelines.bundle import load_network
+from kseg.pipelines.bundle_check import STAGE, check_bundle
 from kseg.pipelines.command import main
+from kseg.transforms.errors import InputError
 from kseg.transforms.grid import AcquisitionGrid
 from kseg.transforms.kspace_file import KSpaceVolume, write_kspace
 from kseg.transforms.nifti import write_nifti
@@ -140,6 +144,23 @@ def save_kspace() -> Callable[..., Path]:
         return path
 
     return save
+
+
+@pytest.fixture(scope="session")
+def require_refused() -> Callable[[Path, str, Path], None]:
+    """Checks that a bundle is refused, for a reason among others, and that what it would leave is not there."""
+
+    def check(bundle: Path, message: str, trace: Path) -> None:
+        lines = [str(finding) for finding in check_bundle(bundle)]
+        assert [line for line in lines if re.search(message, line)] != [], lines
+        assert all(line.isprintable() and f": {STAGE}: expected " in line for line in lines)
+        with pytest.raises(
+            InputError, match=f": {STAGE}: expected .*; --trust takes the bundle all the same"
+        ):
+            load_network(str(bundle))
+        assert not trace.exists()
+
+    return check
 
 
 @dataclass(frozen=True)
