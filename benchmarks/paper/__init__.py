@@ -1,1 +1,1 @@
-"""The modules behind `paper_tables.py`: one experiment, cell by cell, from training to tables and figures."""
+"""The modules behind `paper_tables.py` and `rsanet.py`: experiments, cell by cell, from training to tables."""

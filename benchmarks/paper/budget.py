@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import yaml
 
@@ -79,7 +79,32 @@ def load_budget(name_or_path: str) -> Budget:
     Raises:
         InputError: no such budget, or values that are missing, unknown or of the wrong kind.
     """
-    path = _SHIPPED / f"{name_or_path}.yaml"
+    lists = ("noises", "blocks", "seeds", "figure6_blocks")
+    path, content = read_budget(name_or_path, _SHIPPED, Budget, lists)
+    slices = content["slices"] or list(range(_SLICES_OF_A_SCAN))
+    if not isinstance(slices, list):
+        raise InputError(path, _STAGE, "a list of slices", str(slices))
+    return Budget(name=path.stem, **{**content, "slices": tuple(slices)})
+
+
+def read_budget(
+    name_or_path: str, shipped: Path, kind: type, lists: tuple[str, ...]
+) -> tuple[Path, dict[str, Any]]:
+    """Read the values of a budget of some kind.
+
+    Args:
+        name_or_path: name of one that ships, or a YAML file like them.
+        shipped: folder of those that ship.
+        kind: dataclass of `name` and the values.
+        lists: values that are lists, `seeds` among them; they become tuples.
+
+    Returns:
+        The file, and its values.
+
+    Raises:
+        InputError: no such budget, or values that are missing, unknown or of the wrong kind.
+    """
+    path = shipped / f"{name_or_path}.yaml"
     if not path.is_file():
         path = Path(name_or_path)
     require_file(path, _STAGE)
@@ -87,21 +112,32 @@ def load_budget(name_or_path: str) -> Budget:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(path, _STAGE, "YAML", str(error)) from error
-    names = {field.name for field in fields(Budget)} - {"name"}
+    names = {field.name for field in fields(kind)} - {"name"}
     if not isinstance(content, dict) or content.keys() != names:
         received = sorted(map(str, content)) if isinstance(content, dict) else type(content).__name__
         raise InputError(path, _STAGE, f"the keys {', '.join(sorted(names))}", str(received))
-    content["slices"] = content["slices"] or list(range(_SLICES_OF_A_SCAN))
-    for name in ("slices", "noises", "blocks", "seeds", "figure6_blocks"):
+    for name in lists:
         if not isinstance(content[name], list):
             raise InputError(path, _STAGE, f"a list of {name}", str(content[name]))
         content[name] = tuple(content[name])
     if not content["seeds"]:
         raise InputError(path, _STAGE, "at least one seed", "none")
-    return Budget(name=path.stem, **content)
+    return path, content
 
 
-def split_heads(folder: Path, budget: Budget) -> Heads:
+class Split(Protocol):
+    """How many heads a budget uses."""
+
+    @property
+    def train_heads(self) -> int | None:
+        """Number of training heads, the first by name; None for all that are no test heads."""
+
+    @property
+    def test_heads(self) -> int:
+        """Number of test heads, the last by name."""
+
+
+def split_heads(folder: Path, budget: Split) -> Heads:
     """Divide the label maps of a folder into training and test heads, by name.
 
     Args:

@@ -12,22 +12,21 @@ from monai.bundle import ConfigParser
 
 from kseg.pipelines.bundle_folder import find_bundle
 from kseg.pipelines.bundle_seal import seal_bundle
-from kseg.pipelines.evaluate import evaluate
+from kseg.pipelines.evaluate import NO_LESIONS, bundle_classes, evaluate
+from kseg.pipelines.metrics_lesions import LesionSettings
 from kseg.pipelines.metrics_summary import ClassSummary, summarise
 from kseg.pipelines.metrics_table import read_metrics
 from kseg.pipelines.segment import segment
 from kseg.pipelines.segment_settings import SegmentSettings
 from kseg.transforms.errors import InputError
-from paper.budget import Heads
 from paper.grid import Cell
-from paper.plan import Training
+from paper.plan import Training, seen_key
 from paper.provenance import commit, hardware
 from paper.records import read_record, write_record
-from paper.scans import head_name
-from paper.training import BUNDLE, configurations, finished, weights_of
+from paper.training import configurations, finished, weights_of
 
 _STAGE = "evaluate cell"
-_KEYS = ("trainings", "test_heads", "seconds", "slices_seen", "commits", "hardware")
+_KEYS = ("trainings", "test_heads", "seconds", "commits", "hardware")
 
 
 @dataclass(frozen=True)
@@ -49,21 +48,28 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Inference:
-    """How the network of a cell is used.
+    """How the network of a cell is used, and what it is compared with.
 
     Attributes:
-        scans: see `simulate_test_heads`.
-        flip: average with the mirrored scan.
-        recurrences: keep the probability maps of every pass, for figure 5.
+        scans: what is segmented.
+        references: label maps of the cases.
+        heads: names of the test heads.
+        settings: what `kseg segment` is asked for.
+        options: top-level keys of the bundle's inference; those of a method are told, those of the shipped weights
+            are left out.
+        lesions: classes whose lesions are counted.
     """
 
     scans: Path
-    flip: bool = False
-    recurrences: bool = False
+    references: Path
+    heads: tuple[str, ...]
+    settings: SegmentSettings
+    options: Mapping[str, Any]
+    lesions: LesionSettings = NO_LESIONS
 
 
 def evaluate_cell(cell: Cell, trainings: Sequence[Training], inference: Inference, runs: Path) -> None:
-    """Segment the scans of the test heads with the network of a cell, and compare with the oracle.
+    """Segment the scans of the test heads with the network of a cell, and compare with their references.
 
     Writes `metrics.csv`, the segmentations, a bundle with the weights, and last the record `result.json`. The
     probabilities are compared as well, and not kept: their files are many times as large as all the others.
@@ -80,40 +86,47 @@ def evaluate_cell(cell: Cell, trainings: Sequence[Training], inference: Inferenc
     began = time.monotonic()
     folder = cell_folder(cell, runs)
     records = [finished(training, runs) or {} for training in trainings]
-    bundle = _write_bundle(trainings[-1], inference.flip, folder / "bundle", runs)
+    bundle = _write_bundle(trainings[-1], inference.options, folder / "bundle", runs)
     shutil.rmtree(folder / "segmented", ignore_errors=True)
-    settings = SegmentSettings(probabilities=True, recurrences=inference.recurrences)
-    segmented = segment(inference.scans / "kspace", folder / "segmented", str(bundle), settings)
+    segmented = segment(inference.scans, folder / "segmented", str(bundle), inference.settings)
     metrics = folder / "metrics.csv"
-    evaluation = evaluate(folder / "segmented", inference.scans / "labels", metrics)
+    evaluation = evaluate(
+        folder / "segmented",
+        inference.references,
+        metrics,
+        classes=bundle_classes(str(bundle)),
+        lesions=inference.lesions,
+    )
     reasons = {**{failure.case: failure.reason for failure in evaluation.failures}, **segmented.failed}
     if reasons:
         raise InputError(folder, _STAGE, "metrics of all test heads", "; ".join(reasons.values()))
     for path in (folder / "segmented").rglob("*_prob.nii.gz"):
         path.unlink()
+    seen = seen_key(trainings[-1].unit)
     content = {
         "cell": asdict(cell),
         "trainings": [training.name for training in trainings],
-        "test_heads": sorted({row.case for row in evaluation.rows}),
+        "test_heads": sorted(inference.heads),
+        "cases": sorted({row.case for row in evaluation.rows}),
         "calibration": evaluation.calibration.errors if evaluation.calibration else {},
         "seconds": {
             "training": round(sum(record["seconds"] for record in records), 1),
             "evaluation": round(time.monotonic() - began, 1),
         },
-        "slices_seen": sum(record["slices_seen"] for record in records),
+        seen: sum(record[seen] for record in records),
         "commits": sorted({*(record["commit"] for record in records), commit()}),
         "hardware": sorted({*(record["hardware"] for record in records), hardware()}),
     }
     write_record(folder / "result.json", content, {"metrics": metrics})
 
 
-def read_outcome(cell: Cell, trainings: Sequence[Training], heads: Heads, runs: Path) -> Outcome:
+def read_outcome(cell: Cell, trainings: Sequence[Training], heads: Sequence[str], runs: Path) -> Outcome:
     """Read the result of a cell.
 
     Args:
         cell: the cell.
         trainings: what it is made of now: a result of other settings does not count.
-        heads: label maps.
+        heads: names of the test heads.
         runs: folder of all runs.
 
     Raises:
@@ -121,16 +134,18 @@ def read_outcome(cell: Cell, trainings: Sequence[Training], heads: Heads, runs: 
     """
     folder = cell_folder(cell, runs)
     path = folder / "result.json"
-    record = read_record(path, {"metrics": folder / "metrics.csv"}, _KEYS)
+    keys = (*_KEYS, seen_key(trainings[-1].unit))
+    record = read_record(path, {"metrics": folder / "metrics.csv"}, keys)
     if record is None:
         return Outcome(cell, missing="not run")
-    names = [head_name(head) for head in heads.test]
-    if record["trainings"] != [training.name for training in trainings] or record["test_heads"] != names:
+    planned = [training.name for training in trainings]
+    if record["trainings"] != planned or record["test_heads"] != sorted(heads):
         return Outcome(cell, missing="run with other settings")
     rows = read_metrics(folder / "metrics.csv")
-    if sorted({row.case for row in rows}) != sorted(names):
+    cases = record.get("cases", record["test_heads"])
+    if sorted({row.case for row in rows}) != cases:
         received = ", ".join(sorted({row.case for row in rows}))
-        raise InputError(folder / "metrics.csv", _STAGE, f"metrics of {', '.join(names)}", received)
+        raise InputError(folder / "metrics.csv", _STAGE, f"metrics of {', '.join(cases)}", received)
     return Outcome(cell, summarise(rows), record=record)
 
 
@@ -139,9 +154,9 @@ def cell_folder(cell: Cell, runs: Path) -> Path:
     return runs / "cells" / cell.name
 
 
-def _write_bundle(training: Training, flip: bool, folder: Path, runs: Path) -> Path:
+def _write_bundle(training: Training, options: Mapping[str, Any], folder: Path, runs: Path) -> Path:
     """Make a bundle that `kseg segment` takes: the shipped one with the network and the weights of a training."""
-    shipped = find_bundle(BUNDLE) / "configs"
+    shipped = find_bundle(training.bundle) / "configs"
     (folder / "configs").mkdir(parents=True, exist_ok=True)
     (folder / "models").mkdir(exist_ok=True)
     parser = ConfigParser(ConfigParser.load_config_files(configurations(training)))
@@ -151,7 +166,7 @@ def _write_bundle(training: Training, flip: bool, folder: Path, runs: Path) -> P
     left_out = parser.get("network_without", [])
     inference["network_def"] = {key: value for key, value in definition.items() if key not in left_out}
     # What the shipped weights are used with is no part of a method.
-    inference |= {"flip": flip, "temperature": 1.0, "precision": "float32"}
+    inference |= {"flip": False, "temperature": 1.0, "precision": "float32", **options}
     (folder / "configs/inference.json").write_text(json.dumps(inference, indent=4) + "\n", encoding="utf-8")
     shutil.copyfile(shipped / "metadata.json", folder / "configs/metadata.json")
     shutil.copyfile(weights_of(training, runs), folder / "models/model.pt")

@@ -1,43 +1,55 @@
 """Work through the cells: what is finished is kept, what fails is named, the rest goes on."""
 
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from kseg.transforms.errors import InputError
-from paper.budget import Budget, Heads
+from paper.budget import Heads
 from paper.evaluation import Inference, Outcome, evaluate_cell, read_outcome
-from paper.grid import Cell, Grid, figure5_cell
-from paper.plan import Training, cell_fraction, plan_cell
-from paper.scans import simulate_test_heads
+from paper.grid import Cell, Grid
+from paper.plan import Training
+from paper.scans import head_names
 from paper.training import train
 
 
 @dataclass(frozen=True)
-class Experiment:
-    """What is run, on what, and where.
+class Experiment(ABC):
+    """What is run, on what, and where; those of a paper say how.
 
     Attributes:
         grid: methods and their order.
-        budget: what every method gets.
         heads: label maps.
         runs: folder that holds trainings, scans and results of cells.
     """
 
     grid: Grid
-    budget: Budget
     heads: Heads
     runs: Path
 
+    @property
+    @abstractmethod
+    def num_workers(self) -> int:
+        """Processes that simulate data in a training."""
+
+    @abstractmethod
+    def cells(self) -> list[Cell]:
+        """Every cell once, in the order of work."""
+
+    @abstractmethod
     def plan(self, cell: Cell) -> list[Training]:
         """Trainings of a cell, in order."""
-        return plan_cell(cell, self.grid.methods[cell.method], self.budget, self.heads)
+
+    @abstractmethod
+    def inference(self, cell: Cell) -> Inference:
+        """How a cell is used; simulates what it is used on, unless that is there."""
 
     def read(self, cell: Cell) -> Outcome:
         """Result of a cell, or why there is none."""
         try:
-            return read_outcome(cell, self.plan(cell), self.heads, self.runs)
+            return self._outcome(cell)
         except (ValueError, OSError) as error:
             return Outcome(cell, missing=one_line(error))
 
@@ -47,17 +59,16 @@ class Experiment:
         Raises:
             InputError: a training or the evaluation failed, or something that was left before is damaged.
         """
-        trainings = self.plan(cell)
-        if not read_outcome(cell, trainings, self.heads, self.runs).missing:
+        if not self._outcome(cell).missing:
             return
+        trainings = self.plan(cell)
         for training in trainings:
             print(f"  {training.name}", flush=True)
-            train(training, self.runs, self.budget.num_workers)
-        method = self.grid.methods[cell.method]
-        fraction = cell_fraction(method, self.budget)
-        scans = simulate_test_heads(self.heads, cell.noise, fraction, self.runs)
-        inference = Inference(scans, method.flip, recurrences=cell == figure5_cell(self.budget))
-        evaluate_cell(cell, trainings, inference, self.runs)
+            train(training, self.runs, self.num_workers)
+        evaluate_cell(cell, trainings, self.inference(cell), self.runs)
+
+    def _outcome(self, cell: Cell) -> Outcome:
+        return read_outcome(cell, self.plan(cell), head_names(self.heads.test), self.runs)
 
 
 def run_cells(experiment: Experiment, cells: Sequence[Cell]) -> dict[Cell, str]:

@@ -71,15 +71,15 @@ class Cell:
         method: key of the method.
         block: kind of reconstruction block, or None where there is none.
         n_blocks: number of reconstruction blocks, 0 where there is none.
-        noise: noise level of training and test.
+        noise: noise level of training and test, or None where it is not part of the experiment.
         seed: seed of weights and data.
     """
 
     method: str
-    block: str | None
-    n_blocks: int
-    noise: float
-    seed: int
+    block: str | None = None
+    n_blocks: int = 0
+    noise: float | None = None
+    seed: int = 0
 
     @property
     def name(self) -> str:
@@ -88,9 +88,12 @@ class Cell:
         Example:
             >>> Cell("joint", "cascade", 3, 0.1, 0).name
             'joint-cascade_3-noise_0.1-seed_0'
+            >>> Cell("rsa_101", seed=2).name
+            'rsa_101-seed_2'
         """
         block = f"-{self.block}_{self.n_blocks}" if self.block else ""
-        return f"{self.method}{block}-noise_{self.noise:g}-seed_{self.seed}"
+        noise = "" if self.noise is None else f"-noise_{self.noise:g}"
+        return f"{self.method}{block}{noise}-seed_{self.seed}"
 
 
 @dataclass(frozen=True)
@@ -100,19 +103,21 @@ class Grid:
     Attributes:
         methods: rows by key, in the order of the tables.
         comparisons: pairs of rows whose order is judged.
-        paper_dice: average Dice that the paper printed, by method, block (or `none`) and noise level.
+        paper_dice: average Dice that SERANet's paper printed, by method, block (or `none`) and noise level.
+        printed: numbers that RSANet's paper printed, by method and name of the number.
     """
 
     methods: Mapping[str, Method]
     comparisons: Sequence[tuple[str, str]]
-    paper_dice: Mapping[str, Mapping[str, Mapping[float, float]]]
+    paper_dice: Mapping[str, Mapping[str, Mapping[float, float]]] = field(default_factory=dict)
+    printed: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 def load_grid(path: Path = _DEFINITION) -> Grid:
     """Read the definition of the experiment.
 
     Args:
-        path: YAML like `grid.yaml`.
+        path: YAML like `grid.yaml` and `rsanet.yaml`.
     """
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
     methods = {}
@@ -121,7 +126,7 @@ def load_grid(path: Path = _DEFINITION) -> Grid:
         blocks = tuple(entry["blocks"]) if "blocks" in entry else None
         methods[name] = Method(**{**entry, "name": name, "stages": stages, "blocks": blocks})
     comparisons = [(left, right) for left, right in content["comparisons"]]
-    return Grid(methods, comparisons, content["paper_dice"])
+    return Grid(methods, comparisons, content.get("paper_dice", {}), content.get("printed", {}))
 
 
 def table_cells(method: Method, noise: float, budget: Budget) -> dict[str | None, list[Cell]]:

@@ -5,14 +5,16 @@ from pathlib import Path
 
 from kseg.transforms.atomic import atomic_path
 from paper.evaluation import Outcome
-from paper.experiment import Experiment
 from paper.figures import figure5, figure6, write_figure6_csv
 from paper.gap import gap_markdown
 from paper.grid import TYPES, Cell, figure5_cell
 from paper.plan import cell_fraction
 from paper.rows import CALIBRATION, TISSUES, percent, plain, score, table_rows, write_csv
 from paper.scans import simulate_test_heads
-from paper.tables import METRICS, missing_markdown, order_markdown, table_markdown, write_table_csv
+from paper.seranet_columns import AVERAGE_DICE, CSV, MARKDOWN, METRICS
+from paper.seranet_experiment import SeranetExperiment
+from paper.tables import missing_markdown, order_markdown, table_markdown, write_table_csv
+from paper.text import how_made, write_page
 
 _HOW_TO_READ = (
     "Mean ± standard deviation over the seeds, where there are several. Dice and Hausdorff distance (the largest "
@@ -23,7 +25,11 @@ _HOW_TO_READ = (
 )
 
 
-def write_results(experiment: Experiment, outcomes: Mapping[Cell, Outcome], output: Path) -> list[str]:
+# Pages of other drivers, named in the index where they are.
+_OTHERS = ("rsanet",)
+
+
+def write_results(experiment: SeranetExperiment, outcomes: Mapping[Cell, Outcome], output: Path) -> list[str]:
     """Write everything into a folder, each file in one step.
 
     Args:
@@ -37,57 +43,33 @@ def write_results(experiment: Experiment, outcomes: Mapping[Cell, Outcome], outp
     output.mkdir(parents=True, exist_ok=True)
     grid, budget, runs = experiment.grid, experiment.budget, experiment.runs
     tables = {noise: table_rows(grid, budget, noise, outcomes) for noise in budget.noises}
-    made = how_made(experiment, outcomes)
+    made = how_made(_conditions(experiment), outcomes)
     names = []
     for number, (noise, rows) in enumerate(tables.items(), start=1):
         names.append(f"table{number}")
         title = f"# Table {number}: {percent(budget.fraction)} of the lines, {percent(noise)} noise\n"
-        order = f"## Order of the average Dice\n\n{order_markdown(rows, grid, budget)}"
+        order = f"## Order of the average Dice\n\n{order_markdown(rows, grid.comparisons, AVERAGE_DICE)}"
         missing = f"## Missing\n\n{missing_markdown(rows, runs)}"
-        _write(
+        write_page(
             output / f"table{number}.md",
             title,
             _HOW_TO_READ + "\n",
-            table_markdown(rows, runs),
+            table_markdown(rows, MARKDOWN, runs),
             order,
             missing,
             made,
         )
-        write_table_csv(output / f"table{number}.csv", rows, runs)
-    _write(output / "gap.md", _GAP, gap_markdown(tables, grid, budget), made)
+        write_table_csv(output / f"table{number}.csv", rows, CSV, runs)
+    write_page(output / "gap.md", _GAP, gap_markdown(tables, grid, budget), made)
     write_figure6_csv(output / "figure6.csv", grid, budget, outcomes, runs)
     write_cells_csv(output / "cells.csv", outcomes, runs)
     failures = []
     for name, draw in _figures(experiment, outcomes).items():
         failures += _draw(output / name, draw)
     drawn = [name for name in _figures(experiment, outcomes) if (output / name).is_file()]
-    _write(output / "index.md", _index(experiment, [*names, "gap"], drawn, failures), made)
+    others = [name for name in _OTHERS if (output / f"{name}.md").is_file()]
+    write_page(output / "index.md", _index(experiment, [*names, "gap", *others], drawn, failures), made)
     return failures
-
-
-def how_made(experiment: Experiment, outcomes: Mapping[Cell, Outcome]) -> str:
-    """Say under which budget, from which commit and on which hardware the results were made."""
-    budget, heads = experiment.budget, experiment.heads
-    per_epoch = len(budget.slices) * len(heads.train)
-    done = [outcome.record for outcome in outcomes.values() if not outcome.missing]
-    # A training that several cells share is counted once for each of them, as if each had done it.
-    hours = sum(sum(record["seconds"].values()) for record in done) / 3600
-    sizes = ", ".join(f"{name} {value}" for name, value in budget.sizes.items())
-    lines = [
-        f"- budget `{budget.name}`: {budget.epochs} epochs of {len(heads.train)} heads x {len(budget.slices)} slices "
-        f"= {budget.epochs * per_epoch} slices seen by every method, by the stages of one that has several together; "
-        "every stage starts at the same learning rate and halves it at the same shares of its length; the same seed "
-        "gives the same slices in the same order, later stages of a method see further ones",
-        f"- Adam, learning rate {budget.learning_rate:g} halved after each {percent(budget.halve_after)} of a stage; "
-        f"batches of {budget.batch_size}; {budget.precision}",
-        f"- {budget.n_blocks} reconstruction blocks; {sizes}",
-        "- weights after the last epoch: none is chosen by the test heads, which training never sees",
-        f"- {len(heads.test)} test heads, scanned once for each noise level, the same for every method",
-        f"- {len(done)} of {len(outcomes)} cells, {hours:.2f} hours of training and evaluation together",
-        f"- commits: {_distinct(done, 'commits')}",
-        f"- hardware: {_distinct(done, 'hardware')}",
-    ]
-    return "## How this was made\n\n" + "\n".join(lines) + "\n"
 
 
 def write_cells_csv(path: Path, outcomes: Mapping[Cell, Outcome], runs: Path) -> None:
@@ -126,7 +108,26 @@ mean ± standard deviation over the seeds. 0 is what segmenting the zero-filled 
 """
 
 
-def _figures(experiment: Experiment, outcomes: Mapping[Cell, Outcome]) -> dict[str, Callable[[], bytes]]:
+def _conditions(experiment: SeranetExperiment) -> list[str]:
+    budget, heads = experiment.budget, experiment.heads
+    per_epoch = len(budget.slices) * len(heads.train)
+    sizes = ", ".join(f"{name} {value}" for name, value in budget.sizes.items())
+    return [
+        f"budget `{budget.name}`: {budget.epochs} epochs of {len(heads.train)} heads x {len(budget.slices)} slices "
+        f"= {budget.epochs * per_epoch} slices seen by every method, by the stages of one that has several together; "
+        "every stage starts at the same learning rate and halves it at the same shares of its length; the same seed "
+        "gives the same slices in the same order, later stages of a method see further ones",
+        f"Adam, learning rate {budget.learning_rate:g} halved after each {percent(budget.halve_after)} of a stage; "
+        f"batches of {budget.batch_size}; {budget.precision}",
+        f"{budget.n_blocks} reconstruction blocks; {sizes}",
+        "weights after the last epoch: none is chosen by the test heads, which training never sees",
+        f"{len(heads.test)} test heads, scanned once for each noise level, the same for every method",
+    ]
+
+
+def _figures(
+    experiment: SeranetExperiment, outcomes: Mapping[Cell, Outcome]
+) -> dict[str, Callable[[], bytes]]:
     grid, budget, runs = experiment.grid, experiment.budget, experiment.runs
     cell = figure5_cell(budget)
 
@@ -152,7 +153,7 @@ def _draw(path: Path, draw: Callable[[], bytes]) -> list[str]:
 
 
 def _index(
-    experiment: Experiment, pages: Sequence[str], drawn: Sequence[str], failures: Sequence[str]
+    experiment: SeranetExperiment, pages: Sequence[str], drawn: Sequence[str], failures: Sequence[str]
 ) -> str:
     budget = experiment.budget
     noise = percent(budget.noises[0])
@@ -167,12 +168,3 @@ def _index(
     missing = "\n".join(f"- missing: {plain(line, experiment.runs)}" for line in failures)
     title = "# Results\n\nWritten by `benchmarks/paper_tables.py`; `cells.csv` holds every single network.\n"
     return "\n".join(part for part in (title, toctree, figures, missing) if part)
-
-
-def _distinct(records: Sequence[Mapping[str, Sequence[str]]], key: str) -> str:
-    return "; ".join(sorted({value for record in records for value in record[key]})) or "none"
-
-
-def _write(path: Path, *parts: str) -> None:
-    with atomic_path(path) as temporary:
-        temporary.write_text("\n".join(parts), encoding="utf-8")

@@ -1,6 +1,6 @@
 """The trainings of a cell: stages with everything that decides their result, under one budget for all methods."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,6 +8,8 @@ from typing import Any
 from paper.budget import Budget, Heads
 from paper.grid import Cell, Method
 from paper.records import short_digest
+
+BUNDLE = "brain_kspace_segmentation"
 
 _SEED_STEP = 1000
 """Between the seeds of a method's stages: so each stage sees new slices, as one long training does."""
@@ -19,22 +21,35 @@ class Training:
 
     Attributes:
         name: what it is, and a digest of everything that decides its result; name of its folder.
+        bundle: name of the bundle that is trained.
         configs: files of the bundle's `configs/methods`, without ending, the later over the earlier.
         arguments: top-level keys of the configuration, without paths.
         train: label maps that it learns from.
         warm_start: training that each part of the network starts from.
+        unit: what its steps are taken on, `slices` or `crops`.
+        seen: how many of them.
+        unused: keys that a configuration wants for a validation that never runs.
     """
 
     name: str
+    bundle: str
     configs: tuple[str, ...]
     arguments: dict[str, Any]
     train: tuple[Path, ...]
     warm_start: dict[str, "Training"]
+    unit: str
+    seen: int
+    unused: Mapping[str, Any]
 
-    @property
-    def slices_seen(self) -> int:
-        """Slices that the training takes its steps on."""
-        return int(self.arguments["epochs"]) * len(self.arguments["slices"]) * len(self.train)
+
+def seen_key(unit: str) -> str:
+    """Under which name a record tells how much a training saw.
+
+    Example:
+        >>> seen_key("slices")
+        'slices_seen'
+    """
+    return f"{unit}_seen"
 
 
 def plan_cell(cell: Cell, method: Method, budget: Budget, heads: Heads) -> list[Training]:
@@ -73,7 +88,15 @@ def plan_cell(cell: Cell, method: Method, budget: Budget, heads: Heads) -> list[
         }
         name = Cell(stage.name, cell.block, cell.n_blocks, cell.noise, cell.seed).name
         planned[stage.name] = Training(
-            f"{name}-{short_digest(decisive)}", stage.configs, arguments, heads.train, parts
+            name=f"{name}-{short_digest(decisive)}",
+            bundle=BUNDLE,
+            configs=stage.configs,
+            arguments=arguments,
+            train=heads.train,
+            warm_start=parts,
+            unit="slices",
+            seen=count * len(budget.slices) * len(heads.train),
+            unused={"validation_slices": [0]},
         )
     return list(planned.values())
 

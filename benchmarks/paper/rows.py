@@ -4,6 +4,7 @@ import csv
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +51,8 @@ class Row:
         """One number for each seed that is there; none at all where one of them could not be measured.
 
         Args:
-            tissue: one of `TISSUES`, or `AVERAGE` of them.
-            metric: `sample_dice`, `hausdorff_mm` or `hausdorff95_mm`.
+            tissue: name of a class, or `AVERAGE` of the `TISSUES`.
+            metric: see `score`.
         """
         numbers = [score(outcome.classes, tissue, metric) for outcome in self.done]
         return tuple(number for number in numbers if number is not None) if None not in numbers else ()
@@ -76,10 +77,11 @@ def score(classes: Sequence[ClassSummary], tissue: str, metric: str) -> float | 
 
     Args:
         classes: metrics of a cell.
-        tissue: one of `TISSUES`, or `AVERAGE` of them.
-        metric: name of a mean in `ClassSummary`.
+        tissue: name of a class, or `AVERAGE` of the `TISSUES`.
+        metric: name of a mean in `ClassSummary`, such as `sample_dice` or `lesions.true_positive_rate`.
     """
-    known: dict[str, Any] = {item.class_name: getattr(item, metric) for item in classes}
+    value = attrgetter(metric)
+    known: dict[str, Any] = {item.class_name: value(item) for item in classes}
     numbers = [known.get(name) for name in (TISSUES if tissue == AVERAGE else (tissue,))]
     present = [float(number) for number in numbers if number is not None]
     return sum(present) / len(present) if len(present) == len(numbers) else None

@@ -1,6 +1,8 @@
 """The test heads as simulated k-space: once for every noise level and share of lines, the same for all cells."""
 
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from kseg.pipelines.simulate import SimulationSettings, simulate
 from kseg.transforms.errors import InputError
@@ -27,7 +29,7 @@ def simulate_test_heads(heads: Heads, noise: float, fraction: float, runs: Path)
     Raises:
         InputError: a head that cannot be used, or scans that are not those that were recorded.
     """
-    names = [head_name(path) for path in heads.test]
+    names = head_names(heads.test)
     # Other heads lie elsewhere: whatever is in the folder is segmented.
     folder = runs / "scans" / f"noise_{noise:g}-lines_{fraction:g}-{short_digest(names)}"
     files = {
@@ -35,18 +37,41 @@ def simulate_test_heads(heads: Heads, noise: float, fraction: float, runs: Path)
         for name in names
         for kind, ending in _KINDS.items()
     }
-    record = folder / "done.json"
-    with locked(folder):
-        if read_record(record, files) is not None:
-            return folder
+
+    def scan() -> None:
         for head in heads.test:
             result = simulate(head, folder, SimulationSettings(noise=noise, fraction=fraction, seed=_SEED))
             if result.failed:
                 raise InputError(folder, _STAGE, "scans of all test heads", "; ".join(result.failed.values()))
-        write_record(record, {"noise": noise, "fraction": fraction, "seed": _SEED}, files)
+
+    return simulated_once(folder, files, scan, {"noise": noise, "fraction": fraction, "seed": _SEED})
+
+
+def simulated_once(
+    folder: Path, files: Mapping[str, Path], simulate_all: Callable[[], None], content: Mapping[str, Any]
+) -> Path:
+    """Fill a folder with scans, unless it is recorded as full.
+
+    Args:
+        folder: where they lie; one process at a time fills it.
+        files: what there is in the end, by name.
+        simulate_all: makes them.
+        content: what the record says of them.
+
+    Returns:
+        The folder.
+
+    Raises:
+        InputError: files that are missing or not those that were recorded.
+    """
+    record = folder / "done.json"
+    with locked(folder):
+        if read_record(record, files) is None:
+            simulate_all()
+            write_record(record, content, files)
     return folder
 
 
-def head_name(path: Path) -> str:
-    """Name of a head: that of its label map without ending."""
-    return path.name.removesuffix(".gz").removesuffix(".nii")
+def head_names(heads: Sequence[Path]) -> list[str]:
+    """Names of heads: those of their label maps without ending."""
+    return [path.name.removesuffix(".gz").removesuffix(".nii") for path in heads]

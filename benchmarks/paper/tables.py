@@ -1,16 +1,13 @@
-"""Tables 1 and 2: Dice and Hausdorff distance by tissue, with what is missing and what may be said of the order."""
+"""Tables of rows and columns: mean and spread, what is missing, and what may be said of the order."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from paper.budget import Budget
-from paper.grid import TYPES, Grid
-from paper.rows import AVERAGE, CALIBRATION, TISSUES, Row, plain, write_csv
+from paper.grid import TYPES
+from paper.rows import Row, plain, write_csv
 from paper.spread import Spread, compare
 
-METRICS = {"sample_dice": "dice", "hausdorff_mm": "hausdorff_mm", "hausdorff95_mm": "hausdorff95_mm"}
-
-_COLUMNS = (*TISSUES, AVERAGE)
 _SAYS = {
     ">": "{left} is better than {right}",
     "<": "{left} is worse than {right}",
@@ -20,22 +17,55 @@ _SAYS = {
 }
 
 
-def table_markdown(rows: Sequence[Row], runs: Path) -> str:
+@dataclass(frozen=True)
+class Column:
+    """A number that a row has for each of its seeds.
+
+    Attributes:
+        title: as it is read.
+        name: as it is called in a CSV file.
+        values: the numbers of a row.
+        digits: of mean and spread.
+    """
+
+    title: str
+    name: str
+    values: Callable[[Row], tuple[float, ...]]
+    digits: int = 4
+
+
+def measured(title: str, name: str, tissue: str, metric: str, digits: int = 4) -> Column:
+    """A column of a metric.
+
+    Args:
+        title: as it is read.
+        name: as it is called in a CSV file.
+        tissue: see `Row.values`.
+        metric: see `Row.values`.
+        digits: of mean and spread.
+    """
+    return Column(title, name, lambda row: row.values(tissue, metric), digits)
+
+
+def table_markdown(rows: Sequence[Row], columns: Sequence[Column], runs: Path) -> str:
     """Lay out a table.
 
     Args:
         rows: as `table_rows` gives them.
+        columns: its numbers.
         runs: folder of all runs, for the reasons of what is missing.
     """
-    names = [f"{column} {kind}" for column in _COLUMNS for kind in ("Dice", "HD mm")]
-    lines = [f"| method | {' | '.join(names)} | ECE | seeds |", "|---" * (len(names) + 3) + "|"]
+    titles = [column.title for column in columns]
+    lines = [f"| method | {' | '.join(titles)} | seeds |", "|---" * (len(titles) + 2) + "|"]
     section = ""
     for row in rows:
         if _section(row) != section:
             section = _section(row)
-            lines.append(f"| *{section}* |" + " |" * (len(names) + 2))
-        error = Spread(row.calibration_errors(CALIBRATION[1])).text(4)
-        lines.append(f"| {row.method.title} | {' | '.join(_cells(row, runs))} | {error} | {_seeds(row)} |")
+            lines.append(f"| *{section}* |" + " |" * (len(titles) + 1))
+        cells = [Spread(column.values(row)).text(column.digits) for column in columns]
+        if not row.done:
+            cells = [f"missing: {plain(row.outcomes[0].missing, runs)}", *[""] * (len(columns) - 1)]
+        lines.append(f"| {row.method.title} | {' | '.join(cells)} | {_seeds(row)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -55,7 +85,7 @@ def missing_markdown(rows: Sequence[Row], runs: Path) -> str:
     for row in rows:
         for outcome in row.done:
             lines += [
-                f"- `{outcome.cell.name}`: no {item.class_name} found in {item.n_missed} of {item.n_scored} heads: "
+                f"- `{outcome.cell.name}`: no {item.class_name} found in {item.n_missed} of {item.n_scored} cases: "
                 "Dice 0, left out of the mean distance"
                 for item in outcome.classes
                 if item.n_missed
@@ -63,53 +93,49 @@ def missing_markdown(rows: Sequence[Row], runs: Path) -> str:
     return "\n".join(lines) + "\n" if lines else "Nothing is missing.\n"
 
 
-def order_markdown(rows: Sequence[Row], grid: Grid, budget: Budget) -> str:
-    """Judge the order of pairs of rows by their average Dice.
+def order_markdown(rows: Sequence[Row], comparisons: Sequence[tuple[str, str]], column: Column) -> str:
+    """Judge the order of pairs of rows by one of their numbers; of the same block, where there are blocks.
 
     Args:
         rows: rows of a table.
-        grid: which pairs.
-        budget: kinds of block.
+        comparisons: keys of the methods of each pair.
+        column: the number.
     """
     known = {(row.method.name, row.block): row for row in rows}
+    blocks = [block for block in dict.fromkeys(row.block for row in rows) if block] or [None]
     lines = []
-    for left_name, right_name in grid.comparisons:
-        for block in budget.blocks:
+    for left_name, right_name in comparisons:
+        for block in blocks:
             left = known.get((left_name, block)) or known.get((left_name, None))
             right = known.get((right_name, block)) or known.get((right_name, None))
             if left is None or right is None:
                 continue
-            one, other = (row.values(AVERAGE, "sample_dice") for row in (left, right))
+            one, other = column.values(left), column.values(right)
             said = _SAYS[compare(one, other)].format(left=left.title, right=right.title)
-            numbers = f": {Spread(one).text(4)} and {Spread(other).text(4)}" if one and other else ""
+            spreads = [Spread(values).text(column.digits) for values in (one, other)]
+            numbers = f": {spreads[0]} and {spreads[1]}" if one and other else ""
             lines.append(f"- {said}{numbers}{_partial(left, right)}")
     return "\n".join(dict.fromkeys(lines)) + "\n"
 
 
-def write_table_csv(path: Path, rows: Sequence[Row], runs: Path) -> None:
+def write_table_csv(path: Path, rows: Sequence[Row], columns: Sequence[Column], runs: Path) -> None:
     """Write a table with every number as CSV: mean and standard deviation over the seeds.
 
     Args:
         path: the file.
         rows: rows of the table.
+        columns: its numbers.
         runs: folder of all runs.
     """
-    numbers = [(tissue, metric) for tissue in _COLUMNS for metric in METRICS]
-    header = ["method", "type", "seeds", "seeds_planned"]
-    for tissue, metric in numbers:
-        header += [f"{tissue}_{METRICS[metric]}", f"{tissue}_{METRICS[metric]}_sd"]
-    for name in CALIBRATION:
-        header += [name, f"{name}_sd"]
+    typed = any(row.block for row in rows)
+    header = ["method", *(["type"] if typed else []), "seeds", "seeds_planned"]
+    for column in columns:
+        header += [column.name, f"{column.name}_sd"]
     lines = []
     for row in rows:
-        line: list[object] = [
-            row.method.title,
-            TYPES.get(row.block or "", ""),
-            len(row.done),
-            len(row.outcomes),
-        ]
-        spreads = [Spread(row.values(tissue, metric)) for tissue, metric in numbers]
-        for spread in (*spreads, *(Spread(row.calibration_errors(name)) for name in CALIBRATION)):
+        line: list[object] = [row.method.title, *([TYPES.get(row.block or "", "")] if typed else [])]
+        line += [len(row.done), len(row.outcomes)]
+        for spread in (Spread(column.values(row)) for column in columns):
             line += [spread.mean, spread.deviation] if spread.values else [None, None]
         reasons = [f"{out.cell.name}: {plain(out.missing, runs)}" for out in row.outcomes if out.missing]
         lines.append([*line, "; ".join(reasons)])
@@ -120,17 +146,6 @@ def _section(row: Row) -> str:
     if row.method.beyond:
         return "Beyond the paper"
     return f"Reconstruction type {TYPES[row.block]} ({row.block})" if row.block else ""
-
-
-def _cells(row: Row, runs: Path) -> list[str]:
-    if not row.done:
-        reason = plain(row.outcomes[0].missing, runs)
-        return [f"missing: {reason}", *[""] * (2 * len(_COLUMNS) - 1)]
-    return [
-        Spread(row.values(tissue, metric)).text(digits)
-        for tissue in _COLUMNS
-        for metric, digits in (("sample_dice", 4), ("hausdorff_mm", 2))
-    ]
 
 
 def _seeds(row: Row) -> str:

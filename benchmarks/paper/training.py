@@ -14,11 +14,10 @@ from kseg.networks.warm_start import read_checkpoint
 from kseg.pipelines.bundle_folder import find_bundle
 from kseg.transforms.atomic import atomic_path
 from kseg.transforms.errors import InputError
-from paper.plan import Training
+from paper.plan import Training, seen_key
 from paper.provenance import commit, hardware
 from paper.records import locked, read_record, write_record
 
-BUNDLE = "brain_kspace_segmentation"
 COMMAND = (sys.executable, "-m", "monai.bundle", "run", "--args_file", "arguments.json")
 """What trains, run in the folder of the training."""
 
@@ -39,7 +38,7 @@ def weights_of(training: Training, runs: Path) -> Path:
 
 def configurations(training: Training) -> list[str]:
     """The configuration files of a training, the later one over the earlier."""
-    configs = find_bundle(BUNDLE) / "configs"
+    configs = find_bundle(training.bundle) / "configs"
     methods = [configs / "methods" / f"{name}.json" for name in training.configs]
     return [str(path) for path in (configs / "train.json", *methods)]
 
@@ -52,10 +51,10 @@ def train(training: Training, runs: Path, num_workers: int) -> dict[str, Any]:
     Args:
         training: what to train.
         runs: folder of all runs.
-        num_workers: processes that simulate slices.
+        num_workers: processes that simulate data.
 
     Returns:
-        The record: configuration, epochs, slices seen, seconds in them, commit and hardware.
+        The record: configuration, epochs, slices or crops seen, seconds in them, commit and hardware.
 
     Raises:
         InputError: the training failed, or what it or one before it left is damaged or missing.
@@ -79,7 +78,7 @@ def finished(training: Training, runs: Path) -> dict[str, Any] | None:
         InputError: a damaged record, or weights that are missing or not those that were recorded.
     """
     weights = weights_of(training, runs)
-    keys = ("epochs", "slices_seen", "seconds", "commit", "hardware")
+    keys = ("epochs", seen_key(training.unit), "seconds", "commit", "hardware")
     return read_record(weights.with_name("done.json"), {"weights": weights}, keys)
 
 
@@ -91,11 +90,11 @@ def _arguments(training: Training, runs: Path, num_workers: int) -> dict[str, An
     label_maps = [str(path.resolve()) for path in (*training.train, training.train[-1])]
     return {
         "config_file": configurations(training),
-        "bundle_root": str(find_bundle(BUNDLE)),
+        "bundle_root": str(find_bundle(training.bundle)),
         "output_dir": str(weights_of(training, runs).parent.resolve()),
         "label_maps": label_maps,
         "validation_heads": 1,
-        "validation_slices": [0],
+        **training.unused,
         "val_interval": training.arguments["epochs"] + 1,
         "num_workers": num_workers,
         "warm_start": {
@@ -119,7 +118,7 @@ def _record(training: Training, runs: Path) -> dict[str, Any]:
         "arguments": training.arguments,
         "warm_start": {part: earlier.name for part, earlier in training.warm_start.items()},
         "epochs": epochs,
-        "slices_seen": training.slices_seen,
+        seen_key(training.unit): training.seen,
         "seconds": _seconds(folder / "log.csv"),
         "commit": commit(),
         "hardware": hardware(),

@@ -17,10 +17,10 @@ sys.path.insert(0, str(BENCHMARKS))
 
 from paper.budget import Budget, Heads, load_budget, split_heads  # noqa: E402
 from paper.evaluation import cell_folder  # noqa: E402
-from paper.experiment import Experiment  # noqa: E402
 from paper.grid import Cell, load_grid  # noqa: E402
 from paper.records import write_record  # noqa: E402
 from paper.rows import CALIBRATION  # noqa: E402
+from paper.seranet_experiment import SeranetExperiment  # noqa: E402
 
 MakeUp = Callable[..., None]
 
@@ -42,13 +42,13 @@ def heads(tmp_path: Path, budget: Budget) -> Heads:
 
 
 @pytest.fixture
-def experiment(budget: Budget, heads: Heads, tmp_path: Path) -> Experiment:
+def experiment(budget: Budget, heads: Heads, tmp_path: Path) -> SeranetExperiment:
     """The paper's grid, with nothing run yet."""
-    return Experiment(load_grid(), budget, heads, tmp_path / "runs")
+    return SeranetExperiment(load_grid(), heads, tmp_path / "runs", budget)
 
 
 @pytest.fixture
-def make_up(experiment: Experiment) -> MakeUp:
+def make_up(experiment: SeranetExperiment) -> MakeUp:
     """Write the result of a cell as if it had been run: Dice of CSF, GM and WM, distances of 1, 2 and 3 mm.
 
     The calibration error is a tenth of the first Dice, half of that over all voxels; older results have none.

@@ -9,16 +9,17 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 from paper.evaluation import cell_folder
-from paper.experiment import Experiment, read_cells
+from paper.experiment import read_cells
 from paper.figures import figure5, figure6, write_figure6_csv
 from paper.grid import Cell, all_cells, figure5_cell, figure6_cells
 from paper.pages import write_results
+from paper.seranet_experiment import SeranetExperiment
 
 from kseg.transforms.errors import InputError
 from kseg.transforms.nifti import write_nifti
 
 
-def outcomes_of(experiment: Experiment) -> dict:
+def outcomes_of(experiment: SeranetExperiment) -> dict:
     return read_cells(experiment, all_cells(experiment.grid, experiment.budget))
 
 
@@ -34,7 +35,7 @@ GREEN = (0.0, 0.62, 0.451)
 
 
 @pytest.fixture
-def drawn(experiment, make_up) -> Experiment:
+def drawn(experiment, make_up) -> SeranetExperiment:
     for method in experiment.grid.methods.values():
         for cells in figure6_cells(method, experiment.budget).values():
             for cell in cells:
@@ -43,13 +44,13 @@ def drawn(experiment, make_up) -> Experiment:
     return experiment
 
 
-def test_figure_6_draws_every_method_in_each_tissue(drawn: Experiment) -> None:
+def test_figure_6_draws_every_method_in_each_tissue(drawn: SeranetExperiment) -> None:
     picture = picture_of(figure6(drawn.grid, drawn.budget, outcomes_of(drawn)))
     thirds = np.array_split(picture, 3, axis=1)
     assert all(coloured(third, GREEN) > 50 for third in thirds)
 
 
-def test_a_missing_point_is_a_gap_that_the_figure_tells(drawn: Experiment) -> None:
+def test_a_missing_point_is_a_gap_that_the_figure_tells(drawn: SeranetExperiment) -> None:
     whole = picture_of(figure6(drawn.grid, drawn.budget, outcomes_of(drawn)))
     (cell_folder(Cell("seranet_3", "cascade", 2, 0.1, 0), drawn.runs) / "result.json").unlink()
     gap = picture_of(figure6(drawn.grid, drawn.budget, outcomes_of(drawn)))
@@ -58,11 +59,11 @@ def test_a_missing_point_is_a_gap_that_the_figure_tells(drawn: Experiment) -> No
     assert coloured(gap[:30], orange) > 20
 
 
-def test_figure_6_of_nothing_is_drawn(experiment: Experiment) -> None:
+def test_figure_6_of_nothing_is_drawn(experiment: SeranetExperiment) -> None:
     assert picture_of(figure6(experiment.grid, experiment.budget, outcomes_of(experiment))).size
 
 
-def test_the_points_stand_in_the_csv(drawn: Experiment, tmp_path: Path) -> None:
+def test_the_points_stand_in_the_csv(drawn: SeranetExperiment, tmp_path: Path) -> None:
     (cell_folder(Cell("joint", "autoencoder", 1, 0.1, 0), drawn.runs) / "result.json").unlink()
     write_figure6_csv(tmp_path / "figure6.csv", drawn.grid, drawn.budget, outcomes_of(drawn), drawn.runs)
     with (tmp_path / "figure6.csv").open() as file:
@@ -76,7 +77,7 @@ def test_the_points_stand_in_the_csv(drawn: Experiment, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def maps(experiment: Experiment, tmp_path: Path) -> Path:
+def maps(experiment: SeranetExperiment, tmp_path: Path) -> Path:
     """Segmentation, probability maps of two passes and reference of one head of three slices."""
     segmented = cell_folder(figure5_cell(experiment.budget), experiment.runs) / "segmented"
     (tmp_path / "scans/labels").mkdir(parents=True)
@@ -90,7 +91,9 @@ def maps(experiment: Experiment, tmp_path: Path) -> Path:
     return tmp_path / "scans"
 
 
-def test_figure_5_shows_the_maps_of_each_pass_and_the_reference(experiment: Experiment, maps: Path) -> None:
+def test_figure_5_shows_the_maps_of_each_pass_and_the_reference(
+    experiment: SeranetExperiment, maps: Path
+) -> None:
     picture = picture_of(figure5(figure5_cell(experiment.budget), maps, experiment.runs))
     # Colours of magma at 128/255 and at 1: in the first pass and in the second, and in the reference.
     half, full = (0.716, 0.215, 0.475), (0.987, 0.991, 0.75)
@@ -109,14 +112,14 @@ def test_figure_5_shows_the_maps_of_each_pass_and_the_reference(experiment: Expe
     ],
 )
 def test_figure_5_without_its_files_is_an_error(
-    experiment: Experiment, maps: Path, gone: str, received: str
+    experiment: SeranetExperiment, maps: Path, gone: str, received: str
 ) -> None:
     (cell_folder(figure5_cell(experiment.budget), experiment.runs) / "segmented" / gone).unlink()
     with pytest.raises(InputError, match=received):
         figure5(figure5_cell(experiment.budget), maps, experiment.runs)
 
 
-def test_a_figure_of_other_results_does_not_stay(drawn: Experiment, tmp_path: Path) -> None:
+def test_a_figure_of_other_results_does_not_stay(drawn: SeranetExperiment, tmp_path: Path) -> None:
     output = tmp_path / "results"
     output.mkdir()
     (output / "figure5.png").write_bytes(b"of other results")
@@ -130,7 +133,7 @@ def test_a_figure_of_other_results_does_not_stay(drawn: Experiment, tmp_path: Pa
     assert "(figure6.png)" in index
 
 
-def test_pages_tell_budget_commit_hardware_and_time(drawn: Experiment, tmp_path: Path) -> None:
+def test_pages_tell_budget_commit_hardware_and_time(drawn: SeranetExperiment, tmp_path: Path) -> None:
     write_results(drawn, outcomes_of(drawn), tmp_path / "results")
     names = {path.name for path in (tmp_path / "results").iterdir()}
     tables = {f"table{number}.{ending}" for number in (1, 2) for ending in ("md", "csv")}
@@ -150,7 +153,7 @@ def test_pages_tell_budget_commit_hardware_and_time(drawn: Experiment, tmp_path:
     assert sum(not line["missing"] for line in lines) == 12
 
 
-def test_a_budget_of_one_table_writes_one(drawn: Experiment, tmp_path: Path) -> None:
+def test_a_budget_of_one_table_writes_one(drawn: SeranetExperiment, tmp_path: Path) -> None:
     one = dataclasses.replace(drawn, budget=dataclasses.replace(drawn.budget, noises=(0.1,), seeds=(0,)))
     write_results(one, outcomes_of(one), tmp_path / "results")
     assert not (tmp_path / "results/table2.md").exists()

@@ -1,12 +1,13 @@
 """Which cells there are, in which order, and what each of them trains."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
-from paper.budget import Budget, load_budget
-from paper.experiment import Experiment
+from paper.budget import Budget, Heads, load_budget
 from paper.grid import Cell, all_cells, figure5_cell, figure6_cells, load_grid, table_cells
 from paper.plan import share_epochs
+from paper.seranet_experiment import SeranetExperiment
 
 from kseg.pipelines.bundle_folder import find_bundle
 
@@ -78,14 +79,14 @@ def test_figure_6_shares_its_cells_with_the_table(budget: Budget) -> None:
 
 
 @pytest.mark.parametrize("name", ["smoke", "cpu", "gpu"])
-def test_every_method_sees_the_same_number_of_slices(name: str, experiment: Experiment) -> None:
+def test_every_method_sees_the_same_number_of_slices(name: str, experiment: SeranetExperiment) -> None:
     shipped = load_budget(name)
-    whole = Experiment(GRID, shipped, experiment.heads, experiment.runs)
-    seen = {cell: sum(each.slices_seen for each in whole.plan(cell)) for cell in all_cells(GRID, shipped)}
+    whole = SeranetExperiment(GRID, experiment.heads, experiment.runs, shipped)
+    seen = {cell: sum(each.seen for each in whole.plan(cell)) for cell in all_cells(GRID, shipped)}
     assert set(seen.values()) == {shipped.epochs * len(shipped.slices) * 2}
 
 
-def test_a_reconstruction_is_shared_by_the_methods_that_start_from_it(experiment: Experiment) -> None:
+def test_a_reconstruction_is_shared_by_the_methods_that_start_from_it(experiment: SeranetExperiment) -> None:
     plans = {
         method: experiment.plan(Cell(method, "cascade", 1, 0.1, 0))
         for method in ("two_step", "segnetmri", "seranet_3_pretrained")
@@ -96,7 +97,7 @@ def test_a_reconstruction_is_shared_by_the_methods_that_start_from_it(experiment
     assert len({experiment.plan(cell)[0].name for cell in others} | {plans["two_step"][0].name}) == 5
 
 
-def test_stages_see_new_slices_under_the_same_schedule(experiment: Experiment) -> None:
+def test_stages_see_new_slices_under_the_same_schedule(experiment: SeranetExperiment) -> None:
     plan = experiment.plan(Cell("seranet_3_pretrained", "cascade", 1, 0.2, 1))
     assert [each.arguments["seed"] for each in plan] == [1, 1001, 2001]
     assert {each.arguments["learning_rate"] for each in plan} == {experiment.budget.learning_rate}
@@ -105,7 +106,7 @@ def test_stages_see_new_slices_under_the_same_schedule(experiment: Experiment) -
     assert plan[2].arguments["n_recurrences"] == 3
 
 
-def test_a_network_without_reconstruction_gets_no_blocks(experiment: Experiment) -> None:
+def test_a_network_without_reconstruction_gets_no_blocks(experiment: SeranetExperiment) -> None:
     (full,) = experiment.plan(Cell("fully_sampled", None, 0, 0.1, 0))
     assert full.arguments["fraction"] == 1.0
     assert "n_blocks" not in full.arguments
@@ -114,7 +115,7 @@ def test_a_network_without_reconstruction_gets_no_blocks(experiment: Experiment)
     assert zero.arguments["fraction"] == 0.3
 
 
-def test_averaging_with_the_mirrored_scan_costs_no_training(experiment: Experiment) -> None:
+def test_averaging_with_the_mirrored_scan_costs_no_training(experiment: SeranetExperiment) -> None:
     flip, plain = (experiment.plan(Cell(name, "cascade", 1, 0.1, 0)) for name in ("flip", "seranet_3"))
     assert [each.name for each in flip] == [each.name for each in plain]
     assert GRID.methods["flip"].flip
@@ -126,11 +127,31 @@ def test_too_few_epochs_for_the_stages_are_an_error() -> None:
 
 
 def test_the_name_of_a_training_does_not_depend_on_where_the_heads_lie(
-    experiment: Experiment, tmp_path: Path
+    experiment: SeranetExperiment, tmp_path: Path
 ) -> None:
     cell = Cell("joint", "cascade", 1, 0.1, 0)
     name = experiment.plan(cell)[0].name
     heads = type(experiment.heads)(tuple(tmp_path / path.name for path in experiment.heads.train), ())
-    assert Experiment(GRID, experiment.budget, heads, tmp_path).plan(cell)[0].name == name
+    assert SeranetExperiment(GRID, heads, tmp_path, experiment.budget).plan(cell)[0].name == name
     other = type(heads)(heads.train[:1], ())
-    assert Experiment(GRID, experiment.budget, other, tmp_path).plan(cell)[0].name != name
+    assert SeranetExperiment(GRID, other, tmp_path, experiment.budget).plan(cell)[0].name != name
+
+
+@pytest.mark.parametrize(
+    ("name", "digest"),
+    [
+        ("smoke", "061d6186c7125b4b"),
+        ("cpu", "be64ee380fa2b02d"),
+        ("cpu_long", "3d9d8aced09f2892"),
+        ("gpu", "d8f025639e3fe1c2"),
+    ],
+)
+def test_trainings_keep_their_names_so_that_what_was_run_is_found_again(name: str, digest: str) -> None:
+    train, test = (
+        [Path(f"{kind}{number}.nii.gz") for number in range(n)] for kind, n in (("h", 14), ("t", 3))
+    )
+    budget = load_budget(name)
+    whole = SeranetExperiment(GRID, Heads(tuple(train), tuple(test)), Path("runs"), budget)
+    names = {training.name for cell in whole.cells() for training in whole.plan(cell)}
+    names |= {cell.name for cell in whole.cells()}
+    assert hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()[:16] == digest

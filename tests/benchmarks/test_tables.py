@@ -5,16 +5,18 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-from paper.experiment import Experiment, read_cells
+from paper.experiment import read_cells
 from paper.gap import gap_markdown, gaps
 from paper.grid import Cell, all_cells
 from paper.rows import Row, percent, plain, score, table_rows
+from paper.seranet_columns import AVERAGE_DICE, CSV, MARKDOWN
+from paper.seranet_experiment import SeranetExperiment
 from paper.tables import missing_markdown, order_markdown, table_markdown, write_table_csv
 
 ZERO, FULL = (Cell(name, None, 0, 0.1, 0) for name in ("zero_filling", "fully_sampled"))
 
 
-def rows_of(experiment: Experiment, noise: float = 0.1) -> dict[tuple[str, str | None], Row]:
+def rows_of(experiment: SeranetExperiment, noise: float = 0.1) -> dict[tuple[str, str | None], Row]:
     outcomes = read_cells(experiment, all_cells(experiment.grid, experiment.budget))
     rows = table_rows(experiment.grid, experiment.budget, noise, outcomes)
     return {(row.method.name, row.block): row for row in rows}
@@ -29,7 +31,7 @@ def test_a_row_holds_mean_and_spread_of_every_tissue_and_of_their_average(experi
     for seed, dice in enumerate((0.80, 0.82, 0.84)):
         make_up(Cell("zero_filling", None, 0, 0.1, seed), dice, dice - 0.1, dice - 0.2)
     rows = rows_of(experiment)
-    text = table_markdown(list(rows.values()), experiment.runs)
+    text = table_markdown(list(rows.values()), MARKDOWN, experiment.runs)
     assert line_of(text, "Zero-filling") == [
         *("Zero-filling", "0.8200 ± 0.0200", "1.00 ± 0.00", "0.7200 ± 0.0200", "2.00 ± 0.00"),
         *("0.6200 ± 0.0200", "3.00 ± 0.00", "0.7200 ± 0.0200", "2.00 ± 0.00", "0.0820 ± 0.0020", "3"),
@@ -41,15 +43,15 @@ def test_results_from_before_calibration_was_measured_have_none(experiment, make
         make_up(Cell("zero_filling", None, 0, 0.1, seed), 0.8, 0.8, 0.8, calibrated=seed > 0)
     rows = list(rows_of(experiment).values())
     # Not the mean over those that there are.
-    assert line_of(table_markdown(rows, experiment.runs), "Zero-filling")[-2:] == ["-", "3"]
-    write_table_csv(tmp_path / "table.csv", rows, experiment.runs)
+    assert line_of(table_markdown(rows, MARKDOWN, experiment.runs), "Zero-filling")[-2:] == ["-", "3"]
+    write_table_csv(tmp_path / "table.csv", rows, CSV, experiment.runs)
     with (tmp_path / "table.csv").open() as file:
         (line,) = (line for line in csv.DictReader(file) if line["method"] == "Zero-filling")
     assert line["expected_calibration_error"] == line["structures_expected_calibration_error_sd"] == ""
 
 
 def test_rows_stand_in_the_papers_order_with_the_types_below(experiment) -> None:
-    text = table_markdown(list(rows_of(experiment).values()), experiment.runs)
+    text = table_markdown(list(rows_of(experiment).values()), MARKDOWN, experiment.runs)
     first = [line.strip("| ").split("|")[0].strip() for line in text.splitlines()[2:]]
     paper = ["SegNetMRI", "Two-step", "Joint", "SERANet-1", "SERANet-2", "SERANet-3", "SERANet-3++"]
     types = ["*Reconstruction type A (cascade)*", *paper, "*Reconstruction type B (autoencoder)*", *paper]
@@ -61,7 +63,7 @@ def test_a_missing_cell_is_named_and_never_averaged_over_silently(experiment, ma
     for seed in (0, 2):
         make_up(Cell("zero_filling", None, 0, 0.1, seed), 0.8, 0.8, 0.8)
     rows = list(rows_of(experiment).values())
-    text = table_markdown(rows, experiment.runs)
+    text = table_markdown(rows, MARKDOWN, experiment.runs)
     assert line_of(text, "Zero-filling")[-1] == "2 of 3"
     assert line_of(text, "Fully-sampled")[1] == "missing: not run"
     missing = missing_markdown(rows, experiment.runs)
@@ -110,7 +112,7 @@ def test_the_order_is_judged_by_the_spread(experiment, make_up) -> None:
             block = None if method == "zero_filling" else "cascade"
             make_up(Cell(method, block, 1 if block else 0, 0.1, seed), value, value, value)
     rows = list(rows_of(experiment).values())
-    text = order_markdown(rows, experiment.grid, experiment.budget)
+    text = order_markdown(rows, experiment.grid.comparisons, AVERAGE_DICE)
     assert "- SERANet-3 (A) and Joint (A): a tie, the difference lies within the spread: " in text
     assert "- Joint (A) is better than Zero-filling: 0.8100 ± 0.0100 and 0.7100 ± 0.0100\n" in text
     assert "- SERANet-3++ (A) and SERANet-3 (A): missing (SERANet-3++ (A): 0 of 3 seeds)\n" in text
@@ -119,7 +121,7 @@ def test_the_order_is_judged_by_the_spread(experiment, make_up) -> None:
 def test_the_csv_holds_the_same_numbers_and_the_reasons(experiment, make_up, tmp_path: Path) -> None:
     for seed, dice in enumerate((0.80, 0.82)):
         make_up(Cell("zero_filling", None, 0, 0.1, seed), dice, dice, dice)
-    write_table_csv(tmp_path / "table.csv", list(rows_of(experiment).values()), experiment.runs)
+    write_table_csv(tmp_path / "table.csv", list(rows_of(experiment).values()), CSV, experiment.runs)
     with (tmp_path / "table.csv").open() as file:
         lines = {(line["method"], line["type"]): line for line in csv.DictReader(file)}
     zero = lines["Zero-filling", ""]

@@ -10,8 +10,9 @@ from pathlib import Path
 import paper.training
 import pytest
 import torch
-from paper.experiment import Experiment, read_cells, run_cells
+from paper.experiment import read_cells, run_cells
 from paper.grid import Cell
+from paper.seranet_experiment import SeranetExperiment
 from paper.training import configurations, finished, train, weights_of
 
 from kseg.transforms.errors import InputError
@@ -63,7 +64,7 @@ def calls(trainer: Path) -> int:
     return len((trainer / "calls").read_text().splitlines())
 
 
-def test_a_training_is_done_once_and_recorded(experiment: Experiment, trainer: Path) -> None:
+def test_a_training_is_done_once_and_recorded(experiment: SeranetExperiment, trainer: Path) -> None:
     first, second = experiment.plan(CELL)
     record = train(first, experiment.runs, 0)
     assert (record["epochs"], record["slices_seen"], record["seconds"]) == (1, 2, 4.5)
@@ -79,7 +80,7 @@ def test_a_training_is_done_once_and_recorded(experiment: Experiment, trainer: P
     assert told["warm_start"] == {"reconstruction": str(weights_of(first, experiment.runs).resolve())}
 
 
-def test_the_test_heads_are_kept_from_the_training(experiment: Experiment, trainer: Path) -> None:
+def test_the_test_heads_are_kept_from_the_training(experiment: SeranetExperiment, trainer: Path) -> None:
     (first, _) = experiment.plan(CELL)
     train(first, experiment.runs, 3)
     told = json.loads((weights_of(first, experiment.runs).parent / "arguments.json").read_text())
@@ -98,7 +99,7 @@ def test_the_environment_of_the_user_goes_first(experiment, trainer, monkeypatch
     assert (weights_of(first, experiment.runs).parent / "environment").read_text() == "1"
 
 
-def test_a_training_that_fails_says_its_last_line(experiment: Experiment, trainer: Path) -> None:
+def test_a_training_that_fails_says_its_last_line(experiment: SeranetExperiment, trainer: Path) -> None:
     (trainer / "mode").write_text("fail")
     (first, _) = experiment.plan(CELL)
     with pytest.raises(
@@ -111,7 +112,7 @@ def test_a_training_that_fails_says_its_last_line(experiment: Experiment, traine
     assert calls(trainer) == 2
 
 
-def test_a_training_that_ends_early_is_not_finished(experiment: Experiment, trainer: Path) -> None:
+def test_a_training_that_ends_early_is_not_finished(experiment: SeranetExperiment, trainer: Path) -> None:
     (trainer / "mode").write_text("early")
     (_, second) = experiment.plan(CELL)
     second.warm_start.clear()
@@ -120,7 +121,7 @@ def test_a_training_that_ends_early_is_not_finished(experiment: Experiment, trai
     assert finished(second, experiment.runs) is None
 
 
-def test_a_missing_checkpoint_is_named(experiment: Experiment, trainer: Path) -> None:
+def test_a_missing_checkpoint_is_named(experiment: SeranetExperiment, trainer: Path) -> None:
     first, second = experiment.plan(CELL)
     with pytest.raises(InputError, match=r"weights.pt: train: expected weights to start from"):
         train(second, experiment.runs, 0)
@@ -134,7 +135,7 @@ def test_a_missing_checkpoint_is_named(experiment: Experiment, trainer: Path) ->
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals are those of POSIX")
-def test_a_driver_that_is_ended_ends_the_training_first(experiment: Experiment, trainer: Path) -> None:
+def test_a_driver_that_is_ended_ends_the_training_first(experiment: SeranetExperiment, trainer: Path) -> None:
     (trainer / "mode").write_text("sleep")
     (first, _) = experiment.plan(CELL)
     folder = weights_of(first, experiment.runs).parent
@@ -155,7 +156,9 @@ def test_a_driver_that_is_ended_ends_the_training_first(experiment: Experiment, 
     assert (folder / "saved").exists()
 
 
-def test_a_training_that_another_driver_has_is_waited_for(experiment: Experiment, trainer: Path) -> None:
+def test_a_training_that_another_driver_has_is_waited_for(
+    experiment: SeranetExperiment, trainer: Path
+) -> None:
     (first, _) = experiment.plan(CELL)
     (trainer / "mode").write_text("slow")
     with ThreadPoolExecutor(2) as drivers:
@@ -165,13 +168,13 @@ def test_a_training_that_another_driver_has_is_waited_for(experiment: Experiment
 
 
 def test_a_cell_that_fails_is_named_and_the_others_go_on(
-    experiment: Experiment, trainer: Path, monkeypatch, capsys
+    experiment: SeranetExperiment, trainer: Path, monkeypatch, capsys
 ) -> None:
     evaluated = []
-    monkeypatch.setattr("paper.experiment.simulate_test_heads", lambda *_: Path("scans"))
+    monkeypatch.setattr("paper.seranet_experiment.simulate_test_heads", lambda *_: Path("scans"))
     monkeypatch.setattr(
         "paper.experiment.evaluate_cell",
-        lambda cell, _, inference, __: evaluated.append((cell, inference.recurrences)),
+        lambda cell, _, inference, __: evaluated.append((cell, inference.settings.recurrences)),
     )
     (trainer / "mode").write_text("joint")
     cells = [Cell(name, "cascade", 1, 0.1, 0) for name in ("joint", "seranet_3", "two_step")]

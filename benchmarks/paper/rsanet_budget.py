@@ -1,0 +1,64 @@
+"""How much a run of RSANet's experiment may cost: crops and patients, the same for every method."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from paper.budget import read_budget
+
+_SHIPPED = Path(__file__).with_name("rsanet_budgets")
+
+
+@dataclass(frozen=True)
+class RsanetBudget:
+    """What every method gets.
+
+    Attributes:
+        name: name of the budget.
+        epochs: of a training; in each, every training head is one patient, a new one each time.
+        crops: crops of each patient.
+        window: size of a crop and of the sliding window, `(slice, y, x)` voxels.
+        train_heads: number of training heads, the first by name; None for all that are no test heads.
+        test_heads: number of test heads, the last by name.
+        patients: simulated patients of each test head.
+        batch_size: crops of a step.
+        learning_rate: of Adam at the beginning.
+        halve_after: the learning rate is halved each time this share of the epochs is over; 1 leaves it as it is.
+        precision: of the forward pass in training, `float32` or `bfloat16`.
+        num_workers: processes that simulate patients.
+        sizes: further arguments of every network.
+        seeds: of weights and data, one cell each.
+    """
+
+    name: str
+    epochs: int
+    crops: int
+    window: tuple[int, ...]
+    train_heads: int | None
+    test_heads: int
+    patients: int
+    batch_size: int
+    learning_rate: float
+    halve_after: float
+    precision: str
+    num_workers: int
+    sizes: Mapping[str, Any]
+    seeds: tuple[int, ...]
+
+    def crops_seen(self, n_heads: int) -> int:
+        """Crops that a training on so many heads takes its steps on."""
+        return self.epochs * self.crops * n_heads
+
+
+def load_rsanet_budget(name_or_path: str) -> RsanetBudget:
+    """Read a budget.
+
+    Args:
+        name_or_path: `smoke`, `cpu` or `gpu`, or a YAML file like theirs.
+
+    Raises:
+        InputError: no such budget, or values that are missing, unknown or of the wrong kind.
+    """
+    path, content = read_budget(name_or_path, _SHIPPED, RsanetBudget, ("window", "seeds"))
+    return RsanetBudget(name=path.stem, **content)

@@ -1,0 +1,147 @@
+"""The page and files that RSANet's experiment leaves: table 1, beside the paper's, and how it was made."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from paper.evaluation import Outcome
+from paper.grid import Cell, Grid
+from paper.plan import seen_key
+from paper.rows import Row, percent, plain, score, write_csv
+from paper.rsanet_experiment import LESION, RsanetExperiment
+from paper.tables import Column, measured, missing_markdown, order_markdown, table_markdown, write_table_csv
+from paper.text import how_made, write_page
+
+COLUMNS = [
+    measured("sample avg Dice", "sample_dice", LESION, "sample_dice"),
+    measured("voxel avg Dice", "voxel_dice", LESION, "voxel_dice"),
+    measured("sample avg IoU", "sample_iou", LESION, "sample_iou"),
+    measured("voxel avg IoU", "voxel_iou", LESION, "voxel_iou"),
+    measured("lesion TPR", "lesion_tpr", LESION, "lesions.true_positive_rate"),
+    measured("FP per case", "false_positives_per_case", LESION, "lesions.false_positives_per_case", 2),
+]
+"""Columns of the table; the metric of each is the same as in its evaluation."""
+
+_METRICS = {
+    "sample_dice": "sample_dice",
+    "voxel_dice": "voxel_dice",
+    "sample_iou": "sample_iou",
+    "voxel_iou": "voxel_iou",
+    "lesion_tpr": "lesions.true_positive_rate",
+    "false_positives_per_case": "lesions.false_positives_per_case",
+    "lesions": "lesions.n_reference",
+    "cases_without_lesion": "lesions.n_without",
+}
+# The page is linked from where it is read, not from a table of contents.
+_FRONT = "---\norphan: true\n---\n\n"
+_HOW_TO_READ = (
+    "Mean ± standard deviation over the seeds, where there are several. Sample average: mean over the cases; voxel "
+    "average: all voxels of all cases pooled. Lesion TPR: mean share of a case's lesions that share a voxel with the "
+    "prediction, over the cases that have a lesion; FP per case: predicted lesions that share none with the "
+    "reference; components below 3 mm3 are not counted (see `kseg.pipelines.metrics_lesions`). One row is called "
+    "better than another only where the means lie further apart than both standard deviations together; otherwise it "
+    "is a tie. The paper's patients are real and others, so that its numbers tell the order and not the height."
+)
+
+
+def rsanet_rows(grid: Grid, outcomes: Mapping[Cell, Outcome]) -> list[Row]:
+    """Rows of the table, in the paper's order.
+
+    Args:
+        grid: methods.
+        outcomes: what became of the cells.
+    """
+    return [
+        Row(method, None, tuple(each for cell, each in outcomes.items() if cell.method == name))
+        for name, method in grid.methods.items()
+    ]
+
+
+def write_rsanet_results(
+    experiment: RsanetExperiment, outcomes: Mapping[Cell, Outcome], output: Path
+) -> list[str]:
+    """Write everything into a folder, each file in one step.
+
+    Args:
+        experiment: what was run.
+        outcomes: what became of every cell.
+        output: made if missing.
+
+    Returns:
+        What could not be drawn: nothing, there are no figures.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    grid, runs = experiment.grid, experiment.runs
+    rows = rsanet_rows(grid, outcomes)
+    by_name: dict[str, Column] = {column.name: column for column in COLUMNS}
+    judged = [
+        f"## Order of the {title}\n\n{order_markdown(rows, grid.comparisons, by_name[name])}"
+        for title, name in (("voxel average Dice", "voxel_dice"), ("sample average Dice", "sample_dice"))
+    ]
+    write_page(
+        output / "rsanet.md",
+        f"{_FRONT}# RSANet, table 1: lesions of simulated patients\n",
+        _HOW_TO_READ + "\n",
+        table_markdown(rows, COLUMNS, runs),
+        *judged,
+        f"## The paper's table\n\n{_printed(grid)}",
+        f"## Missing\n\n{missing_markdown(rows, runs)}{_without(outcomes)}",
+        how_made(_conditions(experiment), outcomes),
+    )
+    write_table_csv(output / "rsanet.csv", rows, COLUMNS, runs)
+    _write_cells(output / "rsanet_cells.csv", experiment, outcomes)
+    return []
+
+
+def _printed(grid: Grid) -> str:
+    columns = [column for column in COLUMNS if all(column.name in row for row in grid.printed.values())]
+    lines = [f"| method | {' | '.join(column.title for column in columns)} |"]
+    lines.append("|---" * (len(columns) + 1) + "|")
+    for name, numbers in grid.printed.items():
+        cells = [f"{numbers[column.name]:.3f} %" for column in columns]
+        lines.append(f"| {grid.methods[name].title} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _without(outcomes: Mapping[Cell, Outcome]) -> str:
+    counted = [each.lesions for outcome in outcomes.values() for each in outcome.classes if each.lesions]
+    empty = {(lesions.n_without, lesions.n_cases) for lesions in counted if lesions.n_without}
+    lines = [f"- {few} of {n} cases have no lesion to find: left out of the lesion TPR" for few, n in empty]
+    return "\n".join(sorted(lines)) + "\n" if lines else ""
+
+
+def _conditions(experiment: RsanetExperiment) -> list[str]:
+    budget, heads = experiment.budget, experiment.heads
+    seen = budget.crops_seen(len(heads.train))
+    sizes = ", ".join(f"{name} {value}" for name, value in budget.sizes.items())
+    window = " x ".join(map(str, budget.window))
+    halved = (
+        "" if budget.halve_after >= 1 else f" halved after each {percent(budget.halve_after)} of the epochs"
+    )
+    return [
+        f"budget `{budget.name}`: {budget.epochs} epochs of {len(heads.train)} heads x {budget.crops} crops = "
+        f"{seen} crops of {window} voxels (slice, y, x) seen by every method, {seen / budget.batch_size:g} batches "
+        f"of {budget.batch_size}; every epoch makes a new patient of each head, and the same seed gives the same "
+        "patients and crops in the same order",
+        f"Adam, learning rate {budget.learning_rate:g}{halved}; {budget.precision}; {sizes}",
+        "weights after the last epoch: none is chosen by the test heads, which training never sees",
+        f"{budget.patients} simulated patients of each of {len(heads.test)} test heads, which are no deformations of "
+        "the training heads; the same for every method, in windows of the size of the crops",
+    ]
+
+
+def _write_cells(path: Path, experiment: RsanetExperiment, outcomes: Mapping[Cell, Outcome]) -> None:
+    ran = [seen_key("crops"), "training_seconds", "evaluation_seconds", "commits"]
+    lines: list[Sequence[object]] = []
+    for cell, outcome in outcomes.items():
+        record = outcome.record
+        seconds = record.get("seconds", {})
+        lines.append(
+            [
+                *(cell.method, cell.seed),
+                *(score(outcome.classes, LESION, metric) for metric in _METRICS.values()),
+                *(record.get(ran[0]), seconds.get("training"), seconds.get("evaluation")),
+                " ".join(record.get("commits", [])),
+                plain(outcome.missing, experiment.runs),
+            ]
+        )
+    write_csv(path, ["method", "seed", *_METRICS, *ran, "missing"], lines)

@@ -1,0 +1,48 @@
+"""The experiment of SERANet's paper: methods, blocks and noise levels on simulated k-space."""
+
+from dataclasses import dataclass
+
+from kseg.pipelines.segment_settings import SegmentSettings
+from paper.budget import Budget
+from paper.evaluation import Inference
+from paper.experiment import Experiment
+from paper.grid import Cell, all_cells, figure5_cell
+from paper.plan import Training, cell_fraction, plan_cell
+from paper.scans import head_names, simulate_test_heads
+
+
+@dataclass(frozen=True)
+class SeranetExperiment(Experiment):
+    """Tables 1 and 2 and figures 5 and 6.
+
+    Attributes:
+        budget: what every method gets.
+    """
+
+    budget: Budget
+
+    @property
+    def num_workers(self) -> int:
+        """Processes that simulate slices."""
+        return self.budget.num_workers
+
+    def cells(self) -> list[Cell]:
+        """Every cell of the tables and of figure 6."""
+        return all_cells(self.grid, self.budget)
+
+    def plan(self, cell: Cell) -> list[Training]:
+        """Trainings of a cell, in order."""
+        return plan_cell(cell, self.grid.methods[cell.method], self.budget, self.heads)
+
+    def inference(self, cell: Cell) -> Inference:
+        """The scans of a cell's noise level and share of lines; every pass is kept of the cell of figure 5."""
+        method = self.grid.methods[cell.method]
+        assert cell.noise is not None
+        scans = simulate_test_heads(self.heads, cell.noise, cell_fraction(method, self.budget), self.runs)
+        return Inference(
+            scans=scans / "kspace",
+            references=scans / "labels",
+            heads=tuple(head_names(self.heads.test)),
+            settings=SegmentSettings(probabilities=True, recurrences=cell == figure5_cell(self.budget)),
+            options={"flip": method.flip},
+        )
