@@ -128,6 +128,35 @@ def simulate(
     _finish(simulate_files(labels, output, settings), "simulated", labels)
 
 
+@app.command("simulate-lesions", epilog="Example: kseg simulate-lesions mni152 patients/ --count 10")
+def simulate_lesions(
+    heads: Annotated[
+        Path,
+        typer.Argument(
+            metavar="HEADS",
+            help="Label map with FreeSurfer's codes, a folder of them, or mni152 for the embedded head.",
+        ),
+    ],
+    output: Output,
+    count: Annotated[int, typer.Option(min=1, max=999, help="Patients of every head.")] = 1,
+    own: Annotated[float, typer.Option(help="How often lesions that a head has are left, 0 to 1.")] = 0.1,
+    seed: Seed = 0,
+    resume: Annotated[
+        bool, typer.Option("--resume/--no-resume", help="Leave what an earlier run has done.")
+    ] = True,
+) -> None:
+    """Simulate patients with multiple sclerosis: co-registered T1w, T2w and FLAIR images and the mask of lesions.
+
+    Writes OUT/images/NAME_T1w.nii.gz, NAME_T2w.nii.gz and NAME_FLAIR.nii.gz, OUT/labels/NAME.nii.gz and
+    OUT/results.jsonl. A run that was stopped goes on where it was.
+    """
+    from kseg.pipelines.simulate_lesions import LesionSettings
+    from kseg.pipelines.simulate_lesions import simulate_lesions as simulate_patients
+
+    settings = LesionSettings(count=count, seed=seed, own=own)
+    _finish(simulate_patients(heads, output, settings, resumed=resume), "simulated", heads)
+
+
 @app.command(epilog="Example: kseg segment scans/kspace segmented/ --probabilities")
 def segment(
     source: Annotated[

@@ -1,28 +1,22 @@
 """Training data: slices of simulated heads, made anew in every epoch and never stored."""
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from monai.transforms import Compose
-from torch.utils.data import Dataset, Sampler
-from tqdm import tqdm
+from torch.utils.data import Sampler
 
+from kseg.pipelines.simulated_heads import EpochItem, SimulatedHeads
 from kseg.transforms.grid import AcquisitionGrid, place_grid
-from kseg.transforms.head import CrispHead, head_from_labels
-from kseg.transforms.label_codes import load_label_codes
-from kseg.transforms.nifti import read_label_map
-from kseg.transforms.seeds import item_generator, item_seed
-
-EpochItem = tuple[int, int]
+from kseg.transforms.head import CrispHead
+from kseg.transforms.label_codes import LabelCodes
+from kseg.transforms.nifti import NiftiVolume
+from kseg.transforms.seeds import item_generator
 
 
-class SimulatedSlices(Dataset[dict[Hashable, Any]]):
-    """Slices of heads, each simulated by random transforms that are seeded by the item.
-
-    An item is addressed by (epoch, index): it depends on the seed, the epoch, the head and the slice, and on
-    nothing else, so neither on workers nor on their order nor on a restart in between.
+class SimulatedSlices(SimulatedHeads):
+    """Slices of heads, each simulated by random transforms; see `SimulatedHeads`.
 
     Args:
         data: one mapping per head, with the path of its label map under `label_map`.
@@ -36,6 +30,8 @@ class SimulatedSlices(Dataset[dict[Hashable, Any]]):
         ValueError: no heads, two of one name, or label codes that the table does not know.
     """
 
+    name = "simulated slices"
+
     def __init__(
         self,
         data: Sequence[Mapping[str, str]],
@@ -44,41 +40,15 @@ class SimulatedSlices(Dataset[dict[Hashable, Any]]):
         seed: int = 0,
         slices: Sequence[int] = tuple(range(57)),
     ) -> None:
-        if not data:
-            raise ValueError("simulated slices: expected at least one label map, received none")
-        self.data = data
-        self.transform = transform
-        self.seed = seed
-        self.slices = slices
-        paths = [Path(item["label_map"]) for item in data]
-        self.subjects = [path.name.split(".")[0] for path in paths]
-        if len(set(self.subjects)) < len(paths):
-            twice = sorted({name for name in self.subjects if self.subjects.count(name) > 1})
-            raise ValueError(
-                f"simulated slices: expected one label map per subject, received more of {', '.join(twice)}"
-            )
-        table = load_label_codes(codes)
-        self.heads: list[CrispHead] = [
-            head_from_labels(read_label_map(path), table) for path in tqdm(paths, desc="heads", disable=None)
-        ]
-        self.grids = [
-            place_grid(AcquisitionGrid(), head.membership("gm") > 0, head.spacing_mm) for head in self.heads
-        ]
+        super().__init__(data, transform, codes, seed, slices)
 
-    def __len__(self) -> int:
-        """Items of one epoch."""
-        return len(self.heads) * len(self.slices)
+    def describe(self, head: CrispHead, volume: NiftiVolume, codes: LabelCodes) -> dict[str, Any]:
+        """The grid on a head."""
+        return {"placed": place_grid(AcquisitionGrid(), head.membership("gm") > 0, head.spacing_mm)}
 
-    def __getitem__(self, item: EpochItem) -> dict[Hashable, Any]:
-        """Simulate the item (epoch, index)."""
-        epoch, index = item
-        which, position = divmod(index, len(self.slices))
-        subject, slice_index = self.subjects[which], self.slices[position]
-        self.transform.set_random_state(seed=item_seed(self.seed, subject, slice_index, epoch) % 2**32)
-        head = {"head": self.heads[which], "placed": self.grids[which]}
-        simulated = self.transform({**head, "slice": slice_index, "subject": subject, "epoch": epoch})
-        assert isinstance(simulated, dict)
-        return simulated
+    def describe_part(self, part: int) -> dict[str, Any]:
+        """Which slice it is."""
+        return {"slice": part}
 
 
 class EpochSampler(Sampler[EpochItem]):

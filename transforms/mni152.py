@@ -1,5 +1,7 @@
 """The embedded head: the MNI152 average brain that nilearn carries, sharpened, in a modelled head."""
 
+from pathlib import Path
+
 import numpy as np
 import numpy.typing as npt
 import SimpleITK
@@ -48,6 +50,14 @@ def mni152_head() -> CrispHead:
     brain = np.zeros(gm.shape, dtype=np.uint8)
     brain[box] = _fold(_sharpened(gm[box], wm[box], inside[box], near), gm[box], wm[box], near, generator)
     return CrispHead(wrap_brain(brain, at, generator), TISSUES, _ISOTROPIC, affine)
+
+
+def mni152_file() -> Path:
+    """File of the packaged grey matter, which stands for the embedded head where a file is asked for."""
+    # Its import takes seconds.
+    from nilearn.datasets.struct import GM_MNI152_FILE_PATH
+
+    return Path(GM_MNI152_FILE_PATH)
 
 
 def _bounding_box(inside: Mask, margin: int) -> tuple[slice, ...]:

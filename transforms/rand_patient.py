@@ -36,6 +36,7 @@ CONTRASTS = (
 
 _BLOCK = 8
 _SEVERITY_MM = 12.0
+_FLOWING = 0.1
 
 
 class RandLesionsd(Randomizable, Transform):
@@ -51,7 +52,7 @@ class RandLesionsd(Randomizable, Transform):
         ValueError: a share outside 0 to 1.
     """
 
-    def __init__(self, model: LesionModel | None = None, own: float = 0.25) -> None:
+    def __init__(self, model: LesionModel | None = None, own: float = 0.1) -> None:
         if not 0 <= own <= 1:
             raise ValueError(
                 f"lesions: expected a share of heads in 0..1 that keep their own, received {own}"
@@ -188,8 +189,11 @@ class RandContrastsd(Randomizable, Transform):
         tissues = [each.jittered(self.R, self.tissue_jitter) for each in tissue_list(self.tissues, names)]
         lesion = self.tissues["lesion"].jittered(self.R, self.tissue_jitter)
         mild, severe = (lesion.scaled(1.0, factor, factor) for factor in self.severity)
-        ends = {"lesion": mild}
-        return [*(ends.get(name, each) for name, each in zip(names, tissues, strict=True)), severe]
+        special = {"lesion": mild}
+        if "vessel" in names:
+            # Blood that leaves the slice between two pulses emits next to nothing.
+            special["vessel"] = self.tissues["vessel"].scaled(_FLOWING, 1.0, 1.0)
+        return [*(special.get(name, each) for name, each in zip(names, tissues, strict=True)), severe]
 
 
 def _split_lesions(sampled: SampledHead, fractions: Tensor, severe: Tensor) -> Tensor:
