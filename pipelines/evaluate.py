@@ -14,7 +14,7 @@ from kseg.pipelines.calibration import Calibration, measure_calibration
 from kseg.pipelines.cases import one_file
 from kseg.pipelines.find_segmentations import companion, find_segmentations, match_references
 from kseg.pipelines.metrics import structure_metrics, voxel_spacing_mm
-from kseg.pipelines.metrics_lesions import LesionSettings, count_lesions
+from kseg.pipelines.metrics_lesions import LesionRule, count_lesions
 from kseg.pipelines.metrics_summary import ClassSummary, average, summarise
 from kseg.pipelines.metrics_table import MetricsRow, write_metrics
 from kseg.pipelines.probability_file import read_probabilities
@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 BRAIN_CLASSES: Mapping[int, str] = {1: "CSF", 2: "GM", 3: "WM"}
 """Classes of the brain task, see docs/conventions.md; those of any bundle are `bundle_classes(name)`."""
 
-NO_LESIONS = LesionSettings()
+NO_LESIONS = LesionRule()
 _STAGE = "evaluate"
 
 
@@ -88,7 +88,7 @@ def evaluate(
     output: Path,
     *,
     classes: Mapping[int, str] = BRAIN_CLASSES,
-    lesions: LesionSettings = NO_LESIONS,
+    lesions: LesionRule = NO_LESIONS,
     progress: Callable[[list[str]], Iterable[str]] = iter,
 ) -> Evaluation:
     """Compare every prediction with its reference and write the metrics.
@@ -166,7 +166,7 @@ def compare_labels(
     reference: NDArray[np.integer],
     spacing_mm: tuple[float, ...],
     classes: Mapping[int, str] = BRAIN_CLASSES,
-    lesions: LesionSettings = NO_LESIONS,
+    lesions: LesionRule = NO_LESIONS,
 ) -> list[MetricsRow]:
     """Compare a segmentation with its reference, one row for each class.
 
@@ -213,7 +213,7 @@ def _compare(
     predicted: NiftiVolume,
     reference: NiftiVolume,
     classes: Mapping[int, str],
-    lesions: LesionSettings,
+    lesions: LesionRule,
 ) -> list[MetricsRow]:
     spacing_mm = voxel_spacing_mm(reference.affine)
     return compare_labels(case, predicted.array, reference.array, spacing_mm, classes, lesions)
@@ -230,7 +230,7 @@ def _labels(*volumes: NiftiVolume) -> set[int]:
     return {int(label) for count in counts for label in np.flatnonzero(count)}
 
 
-def _write_summary(path: Path, evaluation: Evaluation, lesions: LesionSettings) -> None:
+def _write_summary(path: Path, evaluation: Evaluation, lesions: LesionRule) -> None:
     classes = evaluation.classes
     content = {
         "n_cases": len({row.case for row in evaluation.rows}),

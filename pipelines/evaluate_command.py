@@ -43,7 +43,7 @@ def evaluate(
     """
     from kseg.pipelines.evaluate import bundle_classes
     from kseg.pipelines.evaluate import evaluate as evaluate_folders
-    from kseg.pipelines.metrics_lesions import SMALLEST_MM3, LesionSettings
+    from kseg.pipelines.metrics_lesions import SMALLEST_MM3, LesionRule
     from kseg.pipelines.summary_text import summary_text
 
     if smallest_lesion is not None and not lesions:
@@ -54,7 +54,7 @@ def evaluate(
         references,
         output,
         classes=bundle_classes(bundle),
-        lesions=LesionSettings(tuple(lesions or ()), smallest_mm3),
+        lesions=LesionRule(tuple(lesions or ()), smallest_mm3),
         progress=partial(progress, stage="evaluate"),
     )
     if evaluation.exit_code != 3:

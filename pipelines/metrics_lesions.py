@@ -15,7 +15,7 @@ _ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
-class LesionSettings:
+class LesionRule:
     """Which classes are lesions, and what counts as one.
 
     Args:

@@ -13,7 +13,7 @@ from monai.bundle import ConfigParser
 from kseg.pipelines.bundle_folder import find_bundle
 from kseg.pipelines.bundle_seal import seal_bundle
 from kseg.pipelines.evaluate import NO_LESIONS, bundle_classes, evaluate
-from kseg.pipelines.metrics_lesions import LesionSettings
+from kseg.pipelines.metrics_lesions import LesionRule
 from kseg.pipelines.metrics_summary import ClassSummary, summarise
 from kseg.pipelines.metrics_table import read_metrics
 from kseg.pipelines.segment import segment
@@ -65,7 +65,7 @@ class Inference:
     heads: tuple[str, ...]
     settings: SegmentSettings
     options: Mapping[str, Any]
-    lesions: LesionSettings = NO_LESIONS
+    lesions: LesionRule = NO_LESIONS
 
 
 def evaluate_cell(cell: Cell, trainings: Sequence[Training], inference: Inference, runs: Path) -> None:

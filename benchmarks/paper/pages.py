@@ -135,7 +135,8 @@ def _figures(
         if outcomes[cell].missing:
             raise ValueError(f"figure 5: {cell.name} is missing: {plain(outcomes[cell].missing, runs)}")
         fraction = cell_fraction(grid.methods[cell.method], budget)
-        return figure5(cell, simulate_test_heads(experiment.heads, cell.noise, fraction, runs), runs)
+        scans = simulate_test_heads(experiment.heads, budget.noises[0], fraction, runs)
+        return figure5(cell, scans, runs)
 
     return {"figure5.png": draw5, "figure6.png": lambda: figure6(grid, budget, outcomes)}
 

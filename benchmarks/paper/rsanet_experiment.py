@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from kseg.pipelines.metrics_lesions import LesionSettings
+from kseg.pipelines.metrics_lesions import LesionRule
 from kseg.pipelines.segment_settings import SegmentSettings
 from paper.evaluation import Inference
 from paper.experiment import Experiment
@@ -86,5 +86,5 @@ class RsanetExperiment(Experiment):
             heads=tuple(head_names(self.heads.test)),
             settings=SegmentSettings(),
             options={"window": list(self.budget.window)},
-            lesions=LesionSettings((LESION,)),
+            lesions=LesionRule((LESION,)),
         )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from kseg.pipelines.metrics import StructureMetrics
 from kseg.pipelines.metrics_table import MetricsRow, write_metrics
@@ -15,6 +16,7 @@ from kseg.transforms.nifti import write_nifti
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
+import paper.training  # noqa: E402
 from paper.budget import Budget, Heads, load_budget, split_heads  # noqa: E402
 from paper.evaluation import cell_folder  # noqa: E402
 from paper.grid import Cell, load_grid  # noqa: E402
@@ -23,6 +25,32 @@ from paper.rows import CALIBRATION  # noqa: E402
 from paper.seranet_experiment import SeranetExperiment  # noqa: E402
 
 MakeUp = Callable[..., None]
+
+
+# Stands in for MONAI: leaves what a training leaves, or fails where the folder's name asks for it.
+PROGRAM = """
+import json, os, pathlib, shutil, signal, sys, time
+arguments = json.loads(pathlib.Path("arguments.json").read_text())
+output = pathlib.Path(arguments["output_dir"])
+here = pathlib.Path(__file__).parent
+mode = (here / "mode").read_text()
+with open(here / "calls", "a") as calls:
+    calls.write(output.name + "\\n")
+if mode == "fail" or mode in output.name:
+    print("Traceback ...")
+    sys.exit("RuntimeError: out of memory")
+if mode == "sleep":
+    signal.signal(signal.SIGTERM, lambda *_: (output.joinpath("saved").touch(), sys.exit(143)))
+    output.joinpath("ready").touch()
+    time.sleep(60)
+if mode == "slow":
+    time.sleep(0.5)
+epoch = 1 if mode == "early" else arguments["epochs"]
+shutil.copy(here / f"epoch_{epoch}.pt", output / "resume.pt")
+rows = ["epoch,loss,volume_dice,learning_rate,seconds", "1,0.5,nan,0.001,2.5", "2,0.4,nan,0.001,2.0"]
+(output / "log.csv").write_text("\\n".join(rows))
+(output / "environment").write_text(os.environ["MALLOC_TRIM_THRESHOLD_"])
+"""
 
 
 @pytest.fixture
@@ -90,4 +118,19 @@ def small_label_maps(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for code, sizes in shells.items():
             labels[sum((axis / size) ** 2 for axis, size in zip(grid, sizes, strict=True)) < 1] = code
         write_nifti(folder / f"{name}.nii.gz", labels, np.diag([3.0, 3.0, 3.0, 1.0]))
+    return folder
+
+
+@pytest.fixture
+def trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Folder of the stand-in: `mode` says what it does, `calls` what it did."""
+    folder = tmp_path / "trainer"
+    folder.mkdir()
+    (folder / "program.py").write_text(PROGRAM)
+    (folder / "mode").write_text("none")
+    (folder / "calls").touch()
+    # Here and not in the program: to import torch takes longer than all the rest.
+    for epoch in range(1, 4):
+        torch.save({"epoch": epoch, "network": {"weight": torch.ones(2)}}, folder / f"epoch_{epoch}.pt")
+    monkeypatch.setattr(paper.training, "COMMAND", (sys.executable, str(folder / "program.py")))
     return folder

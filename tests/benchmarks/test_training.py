@@ -3,11 +3,9 @@
 import json
 import os
 import signal
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import paper.training
 import pytest
 import torch
 from paper.experiment import read_cells, run_cells
@@ -18,46 +16,6 @@ from paper.training import configurations, finished, train, weights_of
 from kseg.transforms.errors import InputError
 
 CELL = Cell("two_step", "cascade", 1, 0.1, 0)
-
-# Stands in for MONAI: leaves what a training leaves, or fails where the folder's name asks for it.
-PROGRAM = """
-import json, os, pathlib, shutil, signal, sys, time
-arguments = json.loads(pathlib.Path("arguments.json").read_text())
-output = pathlib.Path(arguments["output_dir"])
-here = pathlib.Path(__file__).parent
-mode = (here / "mode").read_text()
-with open(here / "calls", "a") as calls:
-    calls.write(output.name + "\\n")
-if mode == "fail" or mode in output.name:
-    print("Traceback ...")
-    sys.exit("RuntimeError: out of memory")
-if mode == "sleep":
-    signal.signal(signal.SIGTERM, lambda *_: (output.joinpath("saved").touch(), sys.exit(143)))
-    output.joinpath("ready").touch()
-    time.sleep(60)
-if mode == "slow":
-    time.sleep(0.5)
-epoch = 1 if mode == "early" else arguments["epochs"]
-shutil.copy(here / f"epoch_{epoch}.pt", output / "resume.pt")
-rows = ["epoch,loss,volume_dice,learning_rate,seconds", "1,0.5,nan,0.001,2.5", "2,0.4,nan,0.001,2.0"]
-(output / "log.csv").write_text("\\n".join(rows))
-(output / "environment").write_text(os.environ["MALLOC_TRIM_THRESHOLD_"])
-"""
-
-
-@pytest.fixture
-def trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Folder of the stand-in: `mode` says what it does, `calls` what it did."""
-    folder = tmp_path / "trainer"
-    folder.mkdir()
-    (folder / "program.py").write_text(PROGRAM)
-    (folder / "mode").write_text("none")
-    (folder / "calls").touch()
-    # Here and not in the program: to import torch takes longer than all the rest.
-    for epoch in range(1, 4):
-        torch.save({"epoch": epoch, "network": {"weight": torch.ones(2)}}, folder / f"epoch_{epoch}.pt")
-    monkeypatch.setattr(paper.training, "COMMAND", (sys.executable, str(folder / "program.py")))
-    return folder
 
 
 def calls(trainer: Path) -> int:

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from kseg.pipelines.evaluate import BRAIN_CLASSES, bundle_classes, evaluate, summary_path
-from kseg.pipelines.metrics_lesions import LesionCounts, LesionSettings
+from kseg.pipelines.metrics_lesions import LesionCounts, LesionRule
 from kseg.pipelines.metrics_table import read_metrics
 from kseg.transforms import phantom
 from kseg.transforms.errors import InputError
@@ -264,7 +264,7 @@ def test_lesions_are_counted_where_it_is_asked_for(folders: tuple[Path, Path, Pa
     for case, found in (("a", head(shift=1)), ("without", head())):
         save(predictions, f"{case}_seg.nii.gz", found)
         save(references, f"{case}.nii.gz", head() if case == "a" else np.zeros_like(head()))
-    evaluation = evaluate(predictions, references, output, lesions=LesionSettings(("GM",), 10.0))
+    evaluation = evaluate(predictions, references, output, lesions=LesionRule(("GM",), 10.0))
     assert [row.lesions for row in evaluation.rows] == [
         *(None, LesionCounts(1, 1, 0), None),
         *(None, LesionCounts(0, 0, 1), None),
@@ -287,7 +287,7 @@ def test_lesions_are_counted_where_it_is_asked_for(folders: tuple[Path, Path, Pa
 
 def test_lesions_of_no_class_are_refused(folders: tuple[Path, Path, Path]) -> None:
     with pytest.raises(ValueError, match="lesions: expected classes of CSF, GM, WM, received lesion"):
-        evaluate(*folders, lesions=LesionSettings(("lesion",)))
+        evaluate(*folders, lesions=LesionRule(("lesion",)))
 
 
 def test_the_classes_of_the_brain_are_those_of_its_bundle() -> None:

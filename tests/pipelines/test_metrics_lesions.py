@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from kseg.pipelines.metrics_lesions import LesionCounts, LesionSettings, count_lesions
+from kseg.pipelines.metrics_lesions import LesionCounts, LesionRule, count_lesions
 
 UNIT = (1.0, 1.0, 1.0)
 SHAPE = (12, 12, 6)
@@ -107,6 +107,6 @@ def test_masks_of_other_grids_are_refused() -> None:
 def test_settings_that_make_no_sense_are_refused() -> None:
     for smallest_mm3 in (-1.0, float("nan"), float("inf")):
         with pytest.raises(ValueError, match="smallest lesion: expected a volume of 0 mm3 or more, received"):
-            LesionSettings(("lesion",), smallest_mm3)
+            LesionRule(("lesion",), smallest_mm3)
     with pytest.raises(ValueError, match="lesions: expected classes of CSF, GM, received tumour, cyst"):
-        LesionSettings(("CSF", "tumour", "cyst")).require_known(["CSF", "GM"])
+        LesionRule(("CSF", "tumour", "cyst")).require_known(["CSF", "GM"])
