@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kseg.transforms.errors import InputError
 from paper.budget import read_budget
 
 _SHIPPED = Path(__file__).with_name("rsanet_budgets")
@@ -17,8 +18,8 @@ class RsanetBudget:
     Attributes:
         name: name of the budget.
         epochs: of a training; in each, every training head is one patient, a new one each time.
-        crops: crops of each patient.
-        window: size of a crop and of the sliding window, `(slice, y, x)` voxels.
+        crops: crops of each patient, all of them in one step; divides the batch size.
+        crop: size of a crop and of the sliding window, `(slice, y, x)` voxels.
         train_heads: number of training heads, the first by name; None for all that are no test heads.
         test_heads: number of test heads, the last by name.
         patients: simulated patients of each test head.
@@ -34,7 +35,7 @@ class RsanetBudget:
     name: str
     epochs: int
     crops: int
-    window: tuple[int, ...]
+    crop: tuple[int, ...]
     train_heads: int | None
     test_heads: int
     patients: int
@@ -60,5 +61,8 @@ def load_rsanet_budget(name_or_path: str) -> RsanetBudget:
     Raises:
         InputError: no such budget, or values that are missing, unknown or of the wrong kind.
     """
-    path, content = read_budget(name_or_path, _SHIPPED, RsanetBudget, ("window", "seeds"))
+    path, content = read_budget(name_or_path, _SHIPPED, RsanetBudget, ("crop", "seeds"))
+    if content["batch_size"] % content["crops"]:
+        expected = f"crops that divide the batch size {content['batch_size']}"
+        raise InputError(path, "read budget", expected, str(content["crops"]))
     return RsanetBudget(name=path.stem, **content)

@@ -49,7 +49,7 @@ class RsanetExperiment(Experiment):
             "seed": cell.seed,
             "epochs": budget.epochs,
             "crops": budget.crops,
-            "window": list(budget.window),
+            "crop": list(budget.crop),
             "batch_size": budget.batch_size,
             "learning_rate": budget.learning_rate,
             "halve_every": max(1, round(budget.halve_after * budget.epochs)),
@@ -85,6 +85,6 @@ class RsanetExperiment(Experiment):
             references=patients / "labels",
             heads=tuple(head_names(self.heads.test)),
             settings=SegmentSettings(),
-            options={"window": list(self.budget.window)},
+            options={"window": list(self.budget.crop)},
             lesions=LesionRule((LESION,)),
         )

@@ -113,13 +113,13 @@ def _conditions(experiment: RsanetExperiment) -> list[str]:
     budget, heads = experiment.budget, experiment.heads
     seen = budget.crops_seen(len(heads.train))
     sizes = ", ".join(f"{name} {value}" for name, value in budget.sizes.items())
-    window = " x ".join(map(str, budget.window))
+    size = " x ".join(map(str, budget.crop))
     halved = (
         "" if budget.halve_after >= 1 else f" halved after each {percent(budget.halve_after)} of the epochs"
     )
     return [
         f"budget `{budget.name}`: {budget.epochs} epochs of {len(heads.train)} heads x {budget.crops} crops = "
-        f"{seen} crops of {window} voxels (slice, y, x) seen by every method, {seen / budget.batch_size:g} batches "
+        f"{seen} crops of {size} voxels (slice, y, x) seen by every method, {seen / budget.batch_size:g} batches "
         f"of {budget.batch_size}; every epoch makes a new patient of each head, and the same seed gives the same "
         "patients and crops in the same order",
         f"Adam, learning rate {budget.learning_rate:g}{halved}; {budget.precision}; {sizes}",

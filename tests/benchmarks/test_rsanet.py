@@ -91,11 +91,18 @@ def test_the_gpu_budget_is_the_papers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "message"), [("seeds: [0]", "at least one seed"), ("window", "the keys batch_size")]
+    ("old", "message"),
+    [
+        ("seeds: [0]", "at least one seed"),
+        ("crop:", "the keys batch_size"),
+        ("crops: 2", "crops that divide the batch size 2"),
+    ],
 )
 def test_a_budget_that_is_none_is_refused(old: str, message: str, tmp_path: Path) -> None:
     text = (Path(paper.patients.__file__).parent / "rsanet_budgets/smoke.yaml").read_text()
-    (tmp_path / "own.yaml").write_text(text.replace(old, "seeds: []" if ":" in old else "windows"))
+    assert old in text
+    new = {"seeds: [0]": "seeds: []", "crop:": "window:", "crops: 2": "crops: 3"}[old]
+    (tmp_path / "own.yaml").write_text(text.replace(old, new))
     with pytest.raises(InputError, match=message):
         load_rsanet_budget(str(tmp_path / "own.yaml"))
 
