@@ -284,7 +284,8 @@ def segment(
         relist=relist,
         trust=trust,
     )
-    _finish(segment_files(source, output, bundle, settings, run), "segmented", source)
+    share = "" if run.shard.count == 1 else f", share {shard}"
+    _finish(segment_files(source, output, bundle, settings, run), "segmented", f"{source}{share}")
 
 
 app.command(epilog="Example: kseg evaluate segmented/ scans/labels --output metrics.csv")(evaluate)
@@ -353,7 +354,7 @@ def _numbers(name: str, text: str) -> tuple[float, ...]:
         raise ValueError(f"{name}: expected numbers with commas between them, received {text!r}") from error
 
 
-def _finish(result: BatchResult, verb: str, source: Path) -> NoReturn:
+def _finish(result: BatchResult, verb: str, source: str | Path) -> NoReturn:
     if result.exit_code == 3:
         typer.echo(f"kseg: nothing to do: no input files in {source}", err=True)
     else:

@@ -18,6 +18,7 @@ from kseg import __version__
 from kseg.pipelines import command, simulate
 from kseg.pipelines.bundle_folder import find_bundle
 from kseg.pipelines.bundle_seal import seal_bundle
+from kseg.pipelines.manifest import parse_shard
 from kseg.transforms import noise
 from kseg.transforms.kspace_file import KSpaceVolume, write_kspace
 from kseg.transforms.nifti import write_nifti
@@ -26,6 +27,7 @@ COMMANDS = ("simulate", "segment", "evaluate", "report", "study", "demo")
 
 
 def kspace_file(path: Path) -> None:
+    path.parent.mkdir(exist_ok=True)
     kspace = torch.randn(3, 1, 20, 18, dtype=torch.complex64, generator=torch.Generator().manual_seed(0))
     mask = torch.ones(18, dtype=torch.bool)
     write_kspace(path, KSpaceVolume(kspace, mask, np.eye(4), sigma=None, seed=None, subject="s"))
@@ -220,6 +222,16 @@ def test_nothing_to_do_is_exit_code_3(
     ended = run(*arguments)
     assert (ended.code, ended.out, ended.err) == (3, "", message)
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+def test_a_share_without_files_is_told_from_a_folder_without_files(
+    tiny_bundle: Path, tmp_path: Path, run: Run
+) -> None:
+    kspace_file(tmp_path / "in" / "a.h5")
+    (empty,) = [shard for shard in ("1/2", "2/2") if not parse_shard(shard).holds("a")]
+    ended = run("segment", "in", "out", "--bundle", tiny_bundle, "--shard", empty)
+    assert (ended.code, ended.out) == (3, "")
+    assert ended.err.splitlines()[-1] == f"kseg: nothing to do: no input files in in, share {empty}"
 
 
 def test_from_heads_to_a_page(small_heads: list[Path], tiny_bundle: Path, tmp_path: Path, run: Run) -> None:
