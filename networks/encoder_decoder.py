@@ -1,17 +1,31 @@
-"""The two halves of a U-Net, shared by the auto-encoder block and the segmenter."""
+"""The two halves of a U-Net for slices or volumes, shared by regularisation blocks and segmenters."""
+
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
+from monai.networks.layers.factories import Conv, Norm, Pool
 from torch import Tensor, nn
 
+Sizes = Sequence[tuple[int, ...]]
 
-def double_convolution(n_in: int, n_out: int) -> nn.Sequential:
-    """Two 3 x 3 convolutions, each with batch normalisation and a rectifier."""
+
+def double_convolution(n_in: int, n_out: int, kernel: tuple[int, ...] = (3, 3)) -> nn.Sequential:
+    """Two convolutions, each with batch normalisation and a rectifier.
+
+    Args:
+        n_in: input channels.
+        n_out: output channels.
+        kernel: odd sizes of the kernel, one per axis: `(y, x)` or `(slice, y, x)`.
+    """
+    dimensions = len(kernel)
+    convolution, normalization = Conv[Conv.CONV, dimensions], Norm[Norm.BATCH, dimensions]
+    padding = tuple(size // 2 for size in kernel)
     layers: list[nn.Module] = []
     for channels in (n_in, n_out):
         layers += [
-            nn.Conv2d(channels, n_out, 3, padding=1, bias=False),
-            nn.BatchNorm2d(n_out),
+            convolution(channels, n_out, kernel, padding=padding, bias=False),
+            normalization(n_out),
             nn.ReLU(inplace=True),
         ]
     return nn.Sequential(*layers)
@@ -23,22 +37,31 @@ class Encoder(nn.Module):
     Args:
         n_in: input channels.
         channels: channels of each level, finest first.
+        kernels: kernel of each level; None for slices, 3 x 3.
+        strides: pooling from each level to the next; None for slices, 2 x 2.
     """
 
-    def __init__(self, n_in: int, channels: tuple[int, ...]) -> None:
+    def __init__(
+        self,
+        n_in: int,
+        channels: tuple[int, ...],
+        kernels: Sizes | None = None,
+        strides: Sizes | None = None,
+    ) -> None:
         super().__init__()
+        kernels, strides = _of_levels(len(channels), kernels, strides)
         self.levels = nn.ModuleList(
-            double_convolution(n_from, n_to)
-            for n_from, n_to in zip((n_in, *channels), channels, strict=False)
+            double_convolution(n_from, n_to, kernel)
+            for n_from, n_to, kernel in zip((n_in, *channels), channels, kernels, strict=False)
         )
+        pools: list[nn.Module] = [Pool[Pool.MAX, len(stride)](stride) for stride in strides]
+        self.pools = nn.ModuleList([nn.Identity(), *pools])
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Features of each level, finest first; y and x halve from level to level."""
+        """Features of each level, finest first."""
         features: list[Tensor] = []
-        for index, level in enumerate(self.levels):
-            if index > 0:
-                x = F.max_pool2d(x, 2)
-            x = level(x)
+        for pool, level in zip(self.pools, self.levels):  # noqa: B905 (scripting knows no strict)
+            x = level(pool(x))
             features.append(x)
         return features
 
@@ -49,14 +72,31 @@ class Decoder(nn.Module):
     Args:
         channels: channels of each level, finest first, as in the encoder.
         n_out: output channels of the final 1 x 1 convolution.
+        kernels: as in the encoder.
+        strides: as in the encoder.
     """
 
-    def __init__(self, channels: tuple[int, ...], n_out: int) -> None:
+    def __init__(
+        self,
+        channels: tuple[int, ...],
+        n_out: int,
+        kernels: Sizes | None = None,
+        strides: Sizes | None = None,
+    ) -> None:
         super().__init__()
+        kernels, strides = _of_levels(len(channels), kernels, strides)
+        dimensions = len(kernels[0])
+        convolution, transposed = Conv[Conv.CONV, dimensions], Conv[Conv.CONVTRANS, dimensions]
         pairs = list(zip(channels[-2::-1], channels[:0:-1], strict=True))
-        self.up = nn.ModuleList(nn.ConvTranspose2d(coarse, fine, 2, stride=2) for fine, coarse in pairs)
-        self.levels = nn.ModuleList(double_convolution(2 * fine, fine) for fine, _ in pairs)
-        self.output = nn.Conv2d(channels[0], n_out, 1)
+        self.up = nn.ModuleList(
+            transposed(coarse, fine, stride, stride=stride)
+            for (fine, coarse), stride in zip(pairs, strides[::-1], strict=True)
+        )
+        self.levels = nn.ModuleList(
+            double_convolution(2 * fine, fine, kernel)
+            for (fine, _), kernel in zip(pairs, kernels[-2::-1], strict=True)
+        )
+        self.output = convolution(channels[0], n_out, 1)
 
     def forward(self, features: list[Tensor]) -> Tensor:
         """Output at the finest level; features as the encoder returns them."""
@@ -71,3 +111,8 @@ def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
     """Append zeros behind y and x until both are multiples; the caller crops them off again."""
     n_y, n_x = x.shape[-2], x.shape[-1]
     return F.pad(x, [0, -n_x % multiple, 0, -n_y % multiple])
+
+
+def _of_levels(n_levels: int, kernels: Sizes | None, strides: Sizes | None) -> tuple[Sizes, Sizes]:
+    """Kernels and strides with those of slices filled in."""
+    return kernels or n_levels * [(3, 3)], strides or (n_levels - 1) * [(2, 2)]

@@ -45,3 +45,23 @@ def test_padding_appends_zeros(shape: tuple[int, int], padded: tuple[int, int]):
     assert tuple(result.shape[2:]) == padded
     assert torch.equal(result[:, :, : shape[0], : shape[1]], x)
     assert result.sum() == x.sum()
+
+
+def test_volumes_take_a_kernel_and_a_stride_per_level(seeded: None):
+    channels, kernels, strides = (3, 4, 6), [(1, 3, 3), (3, 3, 3), (3, 3, 3)], [(1, 2, 2), (2, 2, 2)]
+    encoder, decoder = Encoder(2, channels, kernels, strides), Decoder(channels, 5, kernels, strides)
+    features = encoder(torch.randn(2, 2, 4, 8, 12))
+    assert [tuple(level.shape[1:]) for level in features] == [(3, 4, 8, 12), (4, 4, 4, 6), (6, 2, 2, 3)]
+    assert decoder(features).shape == (2, 5, 4, 8, 12)
+    assert [level[0].kernel_size for level in encoder.levels] == kernels
+    assert [level[3].kernel_size for level in decoder.levels] == kernels[-2::-1]
+    assert [up.kernel_size for up in decoder.up] == strides[::-1]
+
+
+def test_slices_are_the_default(seeded: None):
+    names = [name for name, _ in Encoder(2, (3, 4)).named_parameters()]
+    assert names[:3] == ["levels.0.0.weight", "levels.0.1.weight", "levels.0.1.bias"]
+    assert all(name.startswith("levels") for name in names)
+    x, encoder = torch.randn(1, 2, 5, 7), Encoder(2, (3, 4)).eval()
+    expected = encoder.levels[1](nn.functional.max_pool2d(encoder.levels[0](x), 2))
+    assert torch.equal(encoder(x)[1], expected)
