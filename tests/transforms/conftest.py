@@ -4,12 +4,18 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
+
+from kseg.transforms.brain_regions import Regions
+from kseg.transforms.head import CrispHead
+from kseg.transforms.lesion_sites import Places, lesion_sites
 
 TISSUES = ("air", "csf", "gm", "wm", "fat")
 LAYERS = ("csf", "wm", "gm", "csf", "fat", "air")
@@ -51,3 +57,46 @@ def kill_while_writing() -> Callable[[str, Path], None]:
             process.wait()
 
     return kill
+
+
+@dataclass(frozen=True)
+class Brain:
+    """A head of ellipsoids with its regions and the sites of its lesions, 2 mm."""
+
+    head: CrispHead
+    regions: Regions
+    places: Places
+
+
+@pytest.fixture(scope="session")
+def brain() -> Brain:
+    """White matter around two ventricles, deep grey matter beside them, cortex around it, cerebellum below."""
+    shape = (70, 84, 70)
+    z, y, x = (2.0 * (np.arange(n, dtype=np.float32) - (n - 1) / 2) for n in shape)
+    z, y = z[:, None, None], y[:, None]
+
+    def inside(
+        radii: tuple[float, float, float], centre: tuple[float, float, float] = (0, 0, 0)
+    ) -> np.ndarray:
+        offsets = (z - centre[0], y - centre[1], x - centre[2])
+        squares = [(offset / radius) ** 2 for offset, radius in zip(offsets, radii, strict=True)]
+        within: np.ndarray = squares[0] + squares[1] + squares[2] < 1
+        return within
+
+    indices, regions = np.zeros(shape, dtype=np.uint8), np.zeros(shape, dtype=np.uint8)
+    layers = (
+        ((64, 78, 64), (0, 0, 0), 4, 0),
+        ((58, 72, 58), (0, 0, 0), 1, 0),
+        ((54, 68, 54), (0, 0, 0), 2, 2),
+        ((48, 62, 48), (0, 0, 0), 3, 3),
+        ((10, 24, 8), (0, 0, -14), 1, 1),
+        ((10, 24, 8), (0, 0, 14), 1, 1),
+        ((8, 12, 6), (-20, 0, 0), 2, 0),
+        ((18, 24, 30), (-44, -32, 0), 2, 0),
+        ((13, 19, 25), (-44, -32, 0), 3, 4),
+    )
+    for radii, centre, tissue, region in layers:
+        where = inside(radii, centre)
+        indices[where], regions[where] = tissue, region
+    head = CrispHead(indices, ("air", "csf", "gm", "wm", "bone"), (2.0, 2.0, 2.0), np.eye(4))
+    return Brain(head, regions, lesion_sites(head, regions))

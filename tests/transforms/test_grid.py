@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from kseg.transforms.grid import AcquisitionGrid, PlacedGrid, overlap_matrix, place_grid
+from kseg.transforms.grid import AcquisitionGrid, GridRange, PlacedGrid, overlap_matrix, place_grid
 
 
 def cortex_box(shape: tuple[int, ...], start: tuple[int, ...], stop: tuple[int, ...]) -> np.ndarray:
@@ -75,3 +75,29 @@ def test_overlaps_average_the_coordinate_itself_exactly(size, origin, spacing):
     integral = np.concatenate([[0], np.cumsum(profile) * spacing])
     expected = (np.interp(low + size, edges, integral) - np.interp(low, edges, integral)) / size
     np.testing.assert_allclose(matrix @ profile, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("size_mm", "shape"),
+    [
+        ((130, 170, 140), (49, 320, 243)),
+        ((60, 100, 90), (44, 320, 230)),
+        ((160, 180, 170), (59, 320, 260)),
+        ((200, 180, 140), (60, 320, 243)),
+    ],
+)
+def test_a_grid_is_as_large_as_the_brain_and_its_margin_within_the_limits(size_mm, shape):
+    start = (10, 20, 20)
+    stop = tuple(low + size for low, size in zip(start, size_mm, strict=True))
+    cortex = cortex_box((230, 240, 240), start, stop)
+    grid = GridRange().fit(cortex, (1.0, 1.0, 1.0))
+    assert grid == AcquisitionGrid(shape, (3.0, 0.7, 0.7), headroom_mm=8.0)
+    half = cortex_box((115, 120, 120), (5, 10, 10), tuple(index // 2 for index in stop))
+    assert GridRange().fit(half, (2.0, 2.0, 2.0)).shape == shape
+
+
+def test_a_grid_for_no_cortex_is_refused():
+    with pytest.raises(
+        ValueError, match=r"^placing the grid: expected grey matter in the label map, received none$"
+    ):
+        GridRange().fit(np.zeros((4, 4, 4), dtype=bool), (1.0, 1.0, 1.0))

@@ -1,75 +1,166 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
-from scipy.ndimage import distance_transform_edt, label
+from scipy.ndimage import binary_dilation, distance_transform_edt, label
 
+from kseg.transforms.brain_regions import REGIONS
 from kseg.transforms.head import CrispHead
-from kseg.transforms.lesions import add_lesions
+from kseg.transforms.lesion_model import PLACES, LesionKind, LesionModel
+from kseg.transforms.lesion_sites import lesion_sites
+from kseg.transforms.lesions import add_lesions, heal_lesions
+
+NONE = LesionKind(0.0, 4.0, 0.3)
 
 
 def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def slab_head(spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.0)) -> CrispHead:
-    indices = np.zeros((60, 60, 60), dtype=np.uint8)
-    indices[5:-5, 5:-5, 5:-5] = 2
-    indices[10:-10, 10:-10, 10:-10] = 3
-    indices[28:32, 28:32, 28:32] = 1
-    return CrispHead(indices, ("air", "csf", "gm", "wm"), spacing_mm, np.eye(4))
+def only(place: str, kind: LesionKind, **changes: float) -> LesionModel:
+    """A model with lesions of one place."""
+    kinds = dict.fromkeys(PLACES, NONE) | {place: kind}
+    return replace(LesionModel(load_spread=0.0, confluence=0.0), **kinds, **changes)  # type: ignore[arg-type]
 
 
-def test_lesions_lie_in_white_matter_away_from_grey():
-    head = slab_head()
-    with_lesions = add_lesions(head, generator(), 20.0)
-    assert with_lesions.tissues == ("air", "csf", "gm", "wm", "lesion")
+def lesions(brain, seed: int = 0, model: LesionModel | None = None) -> np.ndarray:
+    return np.asarray(add_lesions(brain.head, brain.places, generator(seed), model).membership("lesion") > 0)
+
+
+def pieces(mask: np.ndarray) -> list[np.ndarray]:
+    labels, number = label(mask, np.ones((3, 3, 3)))
+    return [labels == index for index in range(1, number + 1)]
+
+
+def test_lesions_lie_in_white_matter_and_nothing_else_changes(brain):
+    with_lesions = add_lesions(brain.head, brain.places, generator())
+    assert with_lesions.tissues == (*brain.head.tissues, "lesion")
     lesion = with_lesions.membership("lesion") > 0
-    assert lesion.sum() > 200
-    assert (head.indices[lesion] == 3).all()
-    np.testing.assert_array_equal(with_lesions.indices[~lesion], head.indices[~lesion])
-    assert distance_transform_edt(head.indices != 2)[lesion].min() > 2
+    assert lesion.sum() > 50
+    assert (brain.head.membership("wm")[lesion] == 1).all()
+    np.testing.assert_array_equal(with_lesions.indices[~lesion], brain.head.indices[~lesion])
 
 
-def test_their_number_is_about_the_mean_and_their_size_that_of_lesions():
-    head = slab_head()
-    counts, sizes = [], []
-    for seed in range(20):
-        pieces, number = label(add_lesions(head, generator(seed), 4.0).indices == 4)
-        counts.append(number)
-        sizes.extend(np.bincount(pieces.ravel())[1:])
-    assert 2.5 < np.mean(counts) < 5.0
-    diameters = 2 * (np.array(sizes) * 3 / (4 * np.pi)) ** (1 / 3)
-    assert 4 < np.median(diameters) < 9
-    assert diameters.max() < 25
+@pytest.mark.parametrize(("place", "region"), [("periventricular", "ventricle"), ("juxtacortical", "cortex")])
+def test_lesions_of_a_wall_touch_it(place: str, region: str, brain):
+    found = pieces(lesions(brain, 1, only(place, LesionKind(12.0, 7.0, 0.2))))
+    touched = binary_dilation(brain.regions == REGIONS.index(region), np.ones((3, 3, 3)))
+    assert len(found) > 4
+    assert all((piece & touched).any() for piece in found)
 
 
-@pytest.mark.parametrize("spacing_mm", [0.5, 2.0])
-def test_size_is_in_millimetres(spacing_mm: float):
-    def volume(head: CrispHead) -> float:
-        lesions = [add_lesions(head, generator(seed), 1.0).indices == 4 for seed in range(20)]
-        return float(np.mean(lesions) * lesions[0].size * np.prod(head.spacing_mm))
+def test_deep_lesions_keep_away_from_grey_matter_and_infratentorial_ones_are_below(brain):
+    grey = distance_transform_edt(brain.head.membership("gm") == 0, sampling=2.0)
+    deep = lesions(brain, 2, only("deep", LesionKind(20.0, 8.0, 0.3)))
+    assert deep.sum() > 200
+    assert grey[deep].min() > 2
+    below = lesions(brain, 2, only("infratentorial", LesionKind(6.0, 5.0, 0.3)))
+    assert below.any()
+    assert (brain.regions[below] == REGIONS.index("infratentorial")).all()
 
-    assert volume(slab_head((spacing_mm,) * 3)) == pytest.approx(volume(slab_head()), rel=0.5)
+
+def test_their_number_is_that_of_the_model(brain):
+    model = only("deep", LesionKind(8.0, 4.0, 0.0))
+    counts = [len(pieces(lesions(brain, seed, model))) for seed in range(30)]
+    # A few join; a Poisson number has the variance of its mean.
+    assert 6.3 < np.mean(counts) < 8.5
+    assert 4 < np.var(counts) < 14
+    loads = [len(pieces(lesions(brain, seed, replace(model, load_spread=0.8)))) for seed in range(30)]
+    assert np.var(loads) > 2 * np.var(counts)
 
 
-def test_no_lesions_leave_the_head_as_it_is():
-    head = slab_head()
-    assert add_lesions(head, generator(), 0.0) is head
-    no_white = CrispHead(
-        np.where(head.indices == 3, 2, head.indices).astype(np.uint8), head.tissues, (1.0,) * 3, np.eye(4)
+@pytest.mark.parametrize("diameter", [8.0, 12.0])
+def test_their_volume_is_that_of_a_sphere_of_the_diameter(diameter: float, brain):
+    model = only("deep", LesionKind(1.0, diameter, 0.0, (1.0, 1.0)))
+    volumes = [8.0 * lesions(brain, seed, model).sum() for seed in range(60)]
+    single = [volume for volume in volumes if volume < 2.2 * np.median(volumes)]
+    # Where they meet grey matter they are smaller.
+    assert np.median(single) == pytest.approx(np.pi / 6 * diameter**3, rel=0.25)
+
+
+def test_sizes_stay_within_their_limits(brain):
+    wild = only("deep", LesionKind(1.0, 6.0, 3.0))
+    smallest, largest = (
+        max(piece.sum() * 8.0 for seed in range(12) for piece in pieces(lesions(brain, seed, model)))
+        for model in (
+            replace(wild, limits_mm=(3.0, 4.0)),
+            replace(wild, limits_mm=(3.0, 14.0)),
+        )
     )
-    assert add_lesions(no_white, generator(), 50.0) is no_white
+    assert smallest < 20 * np.pi / 6 * 4.0**3
+    assert largest > 5 * smallest
 
 
-def test_a_head_with_lesions_gets_more_of_the_same_tissue():
-    head = add_lesions(slab_head(), generator(1), 5.0)
-    again = add_lesions(head, generator(2), 20.0)
-    assert again.tissues == head.tissues
-    assert (again.indices == 4).sum() > (head.indices == 4).sum()
-    assert (again.indices[head.indices == 4] == 4).all()
+def test_lesions_at_a_ventricle_are_long_across_its_wall(brain):
+    def reach(stretch: tuple[float, float]) -> float:
+        """Mean distance from the ventricles."""
+        model = only("periventricular", LesionKind(6.0, 8.0, 0.0, stretch))
+        away = distance_transform_edt(brain.regions != REGIONS.index("ventricle"), sampling=2.0)
+        return float(np.mean([away[lesions(brain, seed, model)].mean() for seed in range(6)]))
+
+    assert reach((2.5, 2.5)) > 1.25 * reach((1.0, 1.0))
 
 
-def test_same_generator_same_lesions():
-    first, again, other = (add_lesions(slab_head(), generator(seed), 5.0).indices for seed in (1, 1, 2))
+def test_confluence_joins_lesions(brain):
+    model = only("deep", LesionKind(12.0, 6.0, 0.0))
+    counts = [
+        np.mean([len(pieces(lesions(brain, seed, replace(model, confluence=share)))) for seed in range(8)])
+        for share in (0.0, 0.9)
+    ]
+    assert counts[1] < 0.6 * counts[0]
+
+
+def test_a_lesion_does_not_reach_across_other_tissue(brain):
+    sheet = brain.head.indices.copy()
+    sheet[:, :, 34:36] = np.where(sheet[:, :, 34:36] == 3, 1, sheet[:, :, 34:36])
+    split = replace(brain.head, indices=sheet)
+    places = lesion_sites(split, np.where(sheet == 1, 0, brain.regions).astype(np.uint8))
+    model = only("deep", LesionKind(1.0, 25.0, 0.0))
+    for seed in range(10):
+        lesion = add_lesions(split, places, generator(seed), model).membership("lesion") > 0
+        if len(pieces(lesion)) == 1:
+            assert not (lesion[:, :, :34].any() and lesion[:, :, 36:].any())
+
+
+def test_there_is_at_least_one_unless_the_model_has_none(brain):
+    rare = only("periventricular", LesionKind(1e-6, 6.0, 0.0))
+    assert lesions(brain, 0, rare).any()
+    places = brain.places
+    assert add_lesions(brain.head, places, generator(), only("deep", NONE)) is brain.head
+    assert add_lesions(brain.head, {}, generator()) is brain.head
+
+
+def test_lesions_that_a_head_has_stay_and_are_healed_where_asked(brain):
+    places = brain.places
+    first = add_lesions(brain.head, places, generator(1))
+    again = add_lesions(first, places, generator(2))
+    assert again.tissues == first.tissues
+    assert (again.indices == 5).sum() > (first.indices == 5).sum()
+    assert (again.indices[first.indices == 5] == 5).all()
+    np.testing.assert_array_equal(heal_lesions(again).indices, brain.head.indices)
+    assert heal_lesions(brain.head) is brain.head
+
+
+def test_sites_of_another_head_leave_other_tissue_alone(brain):
+    places = brain.places
+    fluid = replace(brain.head, indices=np.ones_like(brain.head.indices))
+    assert not (add_lesions(fluid, places, generator()).membership("lesion") > 0).any()
+
+
+def test_same_generator_same_lesions_and_no_other_state_moves(brain):
+    first, again, other = (lesions(brain, seed) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
+
+
+def test_sizes_are_in_millimetres(brain):
+    fine = CrispHead(brain.head.indices, brain.head.tissues, (1.0, 1.0, 1.0), np.eye(4))
+    model = only("deep", LesionKind(4.0, 6.0, 0.0))
+
+    def n_voxels(head: CrispHead) -> float:
+        places = lesion_sites(head, brain.regions)
+        heads = [add_lesions(head, places, generator(seed), model) for seed in range(10)]
+        return float(np.mean([each.membership("lesion").sum() for each in heads]))
+
+    assert n_voxels(fine) == pytest.approx(8 * n_voxels(brain.head), rel=0.35)

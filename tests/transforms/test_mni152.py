@@ -5,7 +5,7 @@ from scipy.ndimage import binary_dilation, label
 
 from kseg.transforms.grid import AcquisitionGrid
 from kseg.transforms.head import CrispHead
-from kseg.transforms.mni152 import mni152_head
+from kseg.transforms.mni152 import mni152_file, mni152_head
 from kseg.transforms.phantom import make_phantom
 
 
@@ -85,3 +85,8 @@ def test_it_fits_the_default_grid(head):
     assert kept == pytest.approx(volume_ml(head, "gm"), rel=0.05)
     rim = phantom.fractions[0][:, [0, -1]].mean(), phantom.fractions[0][:, :, [0, -1]].mean()
     assert min(rim) > 0.98
+
+
+def test_a_packaged_file_stands_for_the_head():
+    assert mni152_file().is_file()
+    assert mni152_file().name == "mni_icbm152_gm_tal_nlin_sym_09a_converted.nii.gz"

@@ -6,7 +6,7 @@ from kseg.transforms.deformation import Deformation, random_deformation, warp_he
 from kseg.transforms.grid import AcquisitionGrid, PlacedGrid, place_grid
 from kseg.transforms.head import CrispHead
 from kseg.transforms.phantom import make_phantom
-from kseg.transforms.slab import slab_fractions
+from kseg.transforms.slab import sample_head, slab_fractions
 
 GRID = AcquisitionGrid(shape=(5, 20, 16), spacing_mm=(3.0, 1.0, 1.0), headroom_mm=2.0)
 
@@ -69,3 +69,20 @@ def test_a_deformed_slice_is_the_slice_of_the_deformed_head():
     expected = slab_fractions(warp_head(head, deformation), placed, 2)
     torch.testing.assert_close(slab_fractions(head, placed, 2, deformation), expected)
     assert not torch.allclose(slab_fractions(head, placed, 2), expected)
+
+
+@pytest.mark.parametrize("spacing_mm", [1.0, 0.5])
+def test_samples_of_all_slices_give_what_single_slices_give(spacing_mm: float):
+    head = random_head(spacing_mm)
+    placed = place(head)
+    deformation = random_deformation(head.extent_mm, torch.Generator().manual_seed(1))
+    sampled = sample_head(head, placed, deformation)
+    expected = [slab_fractions(head, placed, index, deformation) for index in range(GRID.shape[0])]
+    assert sampled.labels.dtype == torch.uint8
+    assert torch.equal(sampled.fractions(slice(0, 5)), torch.stack(expected, dim=1))
+    assert torch.equal(sampled.fractions(slice(3, 9)), torch.stack(expected[3:], dim=1))
+    for index, tissue in enumerate(head.tissues):
+        share = sampled.share(tissue)
+        torch.testing.assert_close(share, torch.stack(expected, dim=1)[index], rtol=0, atol=1e-6)
+    assert not sampled.share("lesion").any()
+    assert sampled.share("lesion").shape == GRID.shape

@@ -1,15 +1,16 @@
 import numpy as np
+import pytest
 import torch
 from scipy.ndimage import label
 
 from kseg.transforms.deformation import DeformationStrength
 from kseg.transforms.head import CrispHead
+from kseg.transforms.lesion_model import LesionModel
+from kseg.transforms.lesions import add_lesions
 from kseg.transforms.subjects import SubjectStrength, generate_subject
 from kseg.transforms.surfaces import SurfaceStrength
 
-NONE = SubjectStrength(
-    DeformationStrength(0.0, 25.0, 0.0, 0.0, 0.0, 0.0), SurfaceStrength(0.0, 0.0, 0.0), lesions=0.0
-)
+NONE = SubjectStrength(DeformationStrength(0.0, 25.0, 0.0, 0.0, 0.0, 0.0), SurfaceStrength(0.0, 0.0, 0.0))
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -34,8 +35,7 @@ def test_zero_strength_is_the_identity():
 
 def test_subjects_differ_from_each_other_and_are_reproducible():
     state = torch.random.get_rng_state()
-    strength = SubjectStrength(lesions=5.0)
-    first, again, other = (generate_subject(small_head(), generator(seed), strength) for seed in (1, 1, 2))
+    first, again, other = (generate_subject(small_head(), generator(seed)) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first.indices, again.indices)
     assert (first.indices != other.indices).mean() > 0.05
     assert torch.equal(torch.random.get_rng_state(), state)
@@ -56,7 +56,7 @@ def test_relative_volumes_vary_more_than_by_deformation_alone():
 
 def test_topology_stays_that_of_a_head():
     for seed in range(2):
-        subject = generate_subject(small_head(), generator(seed), SubjectStrength(lesions=3.0))
+        subject = generate_subject(small_head(), generator(seed))
         brain = np.isin(subject.indices, [subject.tissues.index(t) for t in ("csf", "gm", "wm")])
         for region in (brain, subject.indices == 3, subject.indices == 4, subject.indices == 0):
             pieces, _ = label(region)
@@ -64,7 +64,31 @@ def test_topology_stays_that_of_a_head():
             assert sizes.max() / sizes.sum() > 0.98
 
 
-def test_lesions_are_a_tissue_of_their_own():
-    subject = generate_subject(small_head(), generator(), SubjectStrength(lesions=8.0))
-    assert subject.tissues[-1] == "lesion"
-    assert (subject.membership("lesion") > 0).any()
+def test_lesions_lie_in_the_white_matter_of_the_subject(brain):
+    places = brain.places
+    without = generate_subject(brain.head, generator(3))
+    subject = generate_subject(brain.head, generator(3), SubjectStrength(lesions=LesionModel()), places)
+    assert subject.tissues == (*brain.head.tissues, "lesion")
+    lesion = subject.membership("lesion") > 0
+    assert lesion.sum() > 20
+    assert (without.membership("wm")[lesion] == 1).all()
+    np.testing.assert_array_equal(subject.indices[~lesion], without.indices[~lesion])
+
+
+def test_lesions_of_an_unmoved_head_are_those_of_the_model(brain):
+    places = brain.places
+    strength = SubjectStrength(NONE.deformation, NONE.surfaces, LesionModel())
+    subject = generate_subject(brain.head, generator(4), strength, places)
+    lesion = subject.membership("lesion") > 0
+    drawn = {
+        int((add_lesions(brain.head, places, generator(seed)).membership("lesion") > 0).sum())
+        for seed in range(9)
+    }
+    assert len(drawn) > 5
+    assert lesion.any()
+    np.testing.assert_array_equal(subject.indices[~lesion], brain.head.indices[~lesion])
+
+
+def test_lesions_need_their_places(brain):
+    with pytest.raises(ValueError, match=r"^subject: expected the places of lesions, received none$"):
+        generate_subject(brain.head, generator(), SubjectStrength(lesions=LesionModel()))

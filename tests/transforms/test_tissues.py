@@ -1,10 +1,12 @@
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from kseg.transforms.errors import InputError
 from kseg.transforms.label_codes import load_label_codes
+from kseg.transforms.sequences import InversionRecovery, SpinEcho
 from kseg.transforms.tissues import Tissue, load_tissue_table, tissue_list
 
 ENTRY = "{pd: 1.0, t1: 1.0, t2: 0.1, t2_star: 0.05}"
@@ -137,3 +139,32 @@ def test_missing_tissues_are_named():
         ValueError, match="tissue table: expected entries for gm, ice, glass, received none for ice, glass"
     ):
         tissue_list(load_tissue_table(), ["gm", "ice", "glass"])
+
+
+def test_jitter_changes_all_times_within_its_bound_and_keeps_t2_star_below_t2():
+    tissue = Tissue(pd=0.8, t1=1.0, t2=0.08, t2_star=0.079, off_resonance=-220.0)
+    drawn = [tissue.jittered(np.random.RandomState(seed), 0.1) for seed in range(50)]
+    for name in ("pd", "t1", "t2"):
+        factors = np.array([getattr(each, name) / getattr(tissue, name) for each in drawn])
+        assert factors.min() > 0.9 - 1e-9
+        assert factors.max() < 1.1 + 1e-9
+        assert factors.std() > 0.04
+    assert all(each.t2_star / each.t2 == pytest.approx(0.079 / 0.08) for each in drawn)
+    assert {each.off_resonance for each in drawn} == {-220.0}
+    assert tissue.jittered(np.random.RandomState(0), 0.0) == tissue
+    assert tissue.jittered(np.random.RandomState(3), 0.1) == drawn[3]
+
+
+def test_lesions_are_seen_in_the_contrasts_of_3_tesla_as_radiologists_see_them():
+    table = load_tissue_table("3T")
+    csf, gm, wm, lesion = (table[name] for name in ("csf", "gm", "wm", "lesion"))
+
+    def signal(sequence: SpinEcho | InversionRecovery, tissue: Tissue) -> float:
+        return abs(float(sequence.signal([tissue])))
+
+    t1w, t2w = SpinEcho(te=0.012, tr=0.57), SpinEcho(te=0.1, tr=5.0)
+    flair = InversionRecovery(te=0.12, tr=9.0, ti=2.47)
+    assert signal(t1w, csf) < signal(t1w, gm) < signal(t1w, lesion) < signal(t1w, wm)
+    assert signal(t2w, wm) < signal(t2w, gm) < 0.8 * signal(t2w, lesion) < signal(t2w, csf)
+    assert signal(flair, csf) < 0.1 * signal(flair, wm)
+    assert 1.4 * max(signal(flair, gm), signal(flair, wm)) < signal(flair, lesion)
