@@ -16,8 +16,9 @@ from kseg.pipelines.inference_options import InferenceOptions
 from kseg.pipelines.input_grid import InputGrid
 from kseg.pipelines.items import Item
 from kseg.pipelines.segmentation import SegmentedVolume
+from kseg.transforms.errors import InputError
 
-_STAGE = "read bundle"
+_STAGE, _SEGMENT = "read bundle", "segment"
 
 
 class ContrastSegmenter:
@@ -62,13 +63,15 @@ class ContrastSegmenter:
             The grid of the images, the probabilities, and what a record shall say of the input.
 
         Raises:
-            InputError: a contrast that is missing or cannot be used, or that lies on another grid.
+            InputError: a contrast that is missing, cannot be used or lies on another grid; images that cannot be
+                prepared.
         """
         paths = contrast_paths(item, self.contrasts)
         try:
             volume = self.preprocessing({"image": [str(path) for path in paths]})
         except RuntimeError as error:  # MONAI's name for whatever a transform raises
-            raise input_error(error) or error from error
+            expected, received = "images that the bundle prepares", str(error.__cause__ or error)
+            raise input_error(error) or InputError(item.path, _SEGMENT, expected, received) from error
         with torch.inference_mode():
             volume["pred"] = self.inferer(volume["image"][None], self.network)[0]
             restored = self.restoring(volume)["pred"].as_tensor()

@@ -22,7 +22,7 @@ class SlidingInferer(Inferer):
         precision: as in `InferenceOptions`.
 
     Raises:
-        ValueError: as `InferenceOptions`, or an overlap outside [0, 1).
+        ValueError: as `InferenceOptions`.
     """
 
     def __init__(

@@ -24,7 +24,8 @@ class LoadContrastsd(MapTransform):
         allow_missing_keys: let items without a key pass.
 
     Raises:
-        InputError: in a call, a file that cannot be used, one on another grid than the first, or one without signal.
+        InputError: in a call, a file that cannot be used, one on another grid than the first, or one without
+            contrast.
     """
 
     def __call__(self, data: Item) -> dict[Hashable, Any]:
@@ -35,8 +36,9 @@ class LoadContrastsd(MapTransform):
             volumes = [read_nifti(path) for path in paths]
             for path, volume in zip(paths, volumes, strict=True):
                 require_same_grid(path, volume, volumes[0], _STAGE)
-                if not volume.array.any():
-                    raise InputError(path, _STAGE, "an image with signal", "zeros everywhere")
+                if volume.array.min() == volume.array.max():
+                    received = f"{volume.array.flat[0]:g} everywhere"
+                    raise InputError(path, _STAGE, "an image with contrast", received)
                 largest = np.abs(volume.array).max()
                 if not largest < np.finfo(np.float32).max:
                     raise InputError(path, _STAGE, "values that float32 holds", f"{largest:g}")
