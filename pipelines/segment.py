@@ -5,6 +5,8 @@ from pathlib import Path
 
 from kseg.pipelines.batch import BatchResult, run_batch
 from kseg.pipelines.bids_outputs import write_dataset_files
+from kseg.pipelines.bundle_check import require_trusted
+from kseg.pipelines.bundle_folder import find_bundle
 from kseg.pipelines.bundle_input import read_contrasts
 from kseg.pipelines.contrast_files import find_contrasts
 from kseg.pipelines.engines import Engine, InProcess
@@ -53,7 +55,8 @@ def segment(
         run: how it is run; the defaults of `RunSettings` if not given.
 
     Raises:
-        InputError: the source or the output cannot be used; the bundle or its weights cannot.
+        InputError: the source or the output cannot be used; the bundle is refused, or it or its weights cannot be
+            used.
         ValueError: settings for k-space with a bundle that takes images.
     """
     run = run or RunSettings()
@@ -73,6 +76,9 @@ def segment(
         items = list_items(find_scans(source, output, bids=settings.bids))
     if not items:
         return BatchResult()
+    # Here already: of a bundle that is refused nothing is left behind.
+    if not run.trust:
+        require_trusted(find_bundle(bundle))
     task = SegmentTask(output, bundle, settings, run.trust)
     identity = task.identity()
     mine = [item for item in items if run.shard.holds(item.case)]
