@@ -140,10 +140,10 @@ def test_the_name_of_a_training_does_not_depend_on_where_the_heads_lie(
 @pytest.mark.parametrize(
     ("name", "digest"),
     [
-        ("smoke", "061d6186c7125b4b"),
-        ("cpu", "be64ee380fa2b02d"),
-        ("cpu_long", "3d9d8aced09f2892"),
-        ("gpu", "d8f025639e3fe1c2"),
+        ("smoke", "20f4db6ec4641f46"),
+        ("cpu", "d493f9b7d8803922"),
+        ("cpu_long", "8049eb1cd69e7aee"),
+        ("gpu", "e4f605ed39cdfb4d"),
     ],
 )
 def test_trainings_keep_their_names_so_that_what_was_run_is_found_again(name: str, digest: str) -> None:
