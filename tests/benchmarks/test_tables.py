@@ -86,7 +86,7 @@ def test_a_result_of_another_budget_does_not_count(experiment, make_up) -> None:
     cell = Cell("joint", "cascade", 1, 0.1, 0)
     make_up(cell, 0.8, 0.8, 0.8)
     assert experiment.read(cell).missing == ""
-    longer = dataclasses.replace(experiment.budget, epochs=4)
+    longer = dataclasses.replace(experiment.budget, epochs=experiment.budget.epochs + 1)
     assert dataclasses.replace(experiment, budget=longer).read(cell).missing == "run with other settings"
 
 
