@@ -130,7 +130,7 @@ def trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "mode").write_text("none")
     (folder / "calls").touch()
     # Here and not in the program: to import torch takes longer than all the rest.
-    for epoch in range(1, 4):
+    for epoch in range(1, 5):
         torch.save({"epoch": epoch, "network": {"weight": torch.ones(2)}}, folder / f"epoch_{epoch}.pt")
     monkeypatch.setattr(paper.training, "COMMAND", (sys.executable, str(folder / "program.py")))
     return folder

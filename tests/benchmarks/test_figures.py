@@ -141,7 +141,7 @@ def test_pages_tell_budget_commit_hardware_and_time(drawn: SeranetExperiment, tm
     cells = all_cells(drawn.grid, drawn.budget)
     for name in ("table1.md", "table2.md", "gap.md", "index.md"):
         text = (tmp_path / "results" / name).read_text()
-        assert "budget `smoke`: 3 epochs of 2 heads x 1 slices = 6 slices seen by every method" in text
+        assert "budget `smoke`: 4 epochs of 2 heads x 1 slices = 8 slices seen by every method" in text
         assert f"- 12 of {len(cells)} cells, 12.00 hours" in text
         assert "- commits: 0123456789ab\n" in text
         assert "- hardware: a processor\n" in text

@@ -74,7 +74,7 @@ def test_a_training_that_ends_early_is_not_finished(experiment: SeranetExperimen
     (trainer / "mode").write_text("early")
     (_, second) = experiment.plan(CELL)
     second.warm_start.clear()
-    with pytest.raises(InputError, match="expected 2 epochs, received 1"):
+    with pytest.raises(InputError, match="expected 3 epochs, received 1"):
         train(second, experiment.runs, 0)
     assert finished(second, experiment.runs) is None
 
