@@ -32,9 +32,11 @@ class NonLocalBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Attended features; x `(batch, channel, slice, y, x)`, as is the result."""
-        query, key, value = self.embedding(x.flatten(2)).transpose(1, 2).chunk(3, dim=-1)
+        query, key, value = self.embedding(x.flatten(2)).transpose(1, 2).contiguous().chunk(3, dim=-1)
         if self.fused:
-            gathered = F.scaled_dot_product_attention(query, key, value, scale=1.0)
+            # Without a head, or with voxels last in memory, it would make the map after all.
+            heads = [each.unsqueeze(1) for each in (query, key, value)]
+            gathered = F.scaled_dot_product_attention(heads[0], heads[1], heads[2], scale=1.0).squeeze(1)
         else:
             weights = torch.softmax(torch.matmul(query, key.transpose(1, 2)), dim=-1).to(value.dtype)
             gathered = torch.matmul(weights, value)

@@ -1,6 +1,7 @@
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from kseg.networks.non_local import NonLocalBlock
 
@@ -53,3 +54,14 @@ def test_every_voxel_hears_from_every_one(seeded: None):
     other = x.clone()
     other[..., 0, 0, 0] += 1
     assert (block(x) != block(other)).any(dim=1).all()
+
+
+def test_fused_makes_no_map(seeded: None):
+    with FlopCounterMode(display=False) as counter:
+        trained(fused=True)(noise(1, 4, 2, 3, 2))
+        fused = set(counter.get_flop_counts()["Global"])
+    with FlopCounterMode(display=False) as counter:
+        trained()(noise(1, 4, 2, 3, 2))
+        explicit = set(counter.get_flop_counts()["Global"])
+    assert torch.ops.aten.bmm in explicit
+    assert torch.ops.aten.bmm not in fused
