@@ -34,23 +34,9 @@ def find_contrasts(source: Path, output: Path, contrasts: Sequence[str], *, bids
     """
     if bids:
         require_bids(source)
-    named = {without_suffix(source.name, IMAGE_SUFFIXES)} if source.is_file() else None
     found = find_files(source, IMAGE_SUFFIXES, output)
-    if named:
-        # The other contrasts lie beside the one that was given.
-        contrast = _contrast(next(iter(named)), contrasts)
-        if contrast is None:
-            expected = f"a name that ends in {', '.join(f'_{each}' for each in contrasts)}"
-            raise InputError(source, _FIND, expected, source.name)
-        stem = next(iter(named)).removesuffix(f"_{contrast}")
-        found = {
-            f"{stem}_{each}": [
-                path
-                for suffix in IMAGE_SUFFIXES
-                if (path := source.with_name(f"{stem}_{each}{suffix}")).is_file()
-            ]
-            for each in contrasts
-        }
+    if source.is_file():
+        found = _beside(source, contrasts)
     cases: defaultdict[str, dict[str, list[Path]]] = defaultdict(dict)
     for name, paths in found.items():
         contrast = _contrast(name, contrasts)
@@ -88,6 +74,21 @@ def contrast_paths(item: Item, contrasts: Sequence[str]) -> list[Path]:
             raise InputError(item.path, _STAGE, f"one {stem}_{contrast}.nii.gz beside it", received)
         chosen += paths
     return chosen
+
+
+def _beside(image: Path, contrasts: Sequence[str]) -> dict[str, list[Path]]:
+    """An image and what lies beside it under names that differ in the contrast alone."""
+    name = without_suffix(image.name, IMAGE_SUFFIXES)
+    contrast = _contrast(name, contrasts)
+    if contrast is None:
+        expected = f"a name that ends in {', '.join(f'_{each}' for each in contrasts)}"
+        raise InputError(image, _FIND, expected, image.name)
+    stem = name.removesuffix(f"_{contrast}")
+    files = {
+        f"{stem}_{each}": [image.with_name(f"{stem}_{each}{suffix}") for suffix in IMAGE_SUFFIXES]
+        for each in contrasts
+    }
+    return {name: [path for path in paths if path.is_file()] for name, paths in files.items()}
 
 
 def _contrast(name: str, contrasts: Sequence[str]) -> str | None:
