@@ -6,6 +6,7 @@ Usage: python benchmarks/plot_training.py TRAINING_LOG.csv CURVES.png
 import csv
 import sys
 from itertools import groupby
+from math import isfinite
 from pathlib import Path
 
 import matplotlib
@@ -23,9 +24,12 @@ def main(log: Path, output: Path) -> None:
     for stage, group in groupby(numbered, key=lambda item: item[1]["stage"]):
         epochs, stage_rows = zip(*group, strict=True)
         for axes, column in ((loss_axes, "loss"), (dice_axes, "volume_dice")):
-            axes.plot(epochs, [float(row[column]) for row in stage_rows], marker=".", label=stage)
+            values = [float(row[column]) for row in stage_rows]
+            # Not every epoch is validated.
+            known = [(epoch, value) for epoch, value in zip(epochs, values, strict=True) if isfinite(value)]
+            axes.plot(*zip(*known, strict=True), marker=".", label=stage)
     loss_axes.set(xlabel="epoch", ylabel="training loss", yscale="log")
-    dice_axes.set(xlabel="epoch", ylabel="Dice, validation heads, every 4th slice")
+    dice_axes.set(xlabel="epoch", ylabel="Dice, validation heads")
     dice_axes.legend(frameon=False, loc="lower right")
     for axes in (loss_axes, dice_axes):
         axes.grid(alpha=0.3)
