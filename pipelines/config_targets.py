@@ -43,17 +43,20 @@ _KSEG_PIPELINES = {
     "prepare_batch",
     "reconstruction_snr",
     "save_segmentation",
+    "sliding_inferer",
     "slices",
     "training",
     "uncertainty",
     "volume_dice",
     "volume_dice_log",
     "volume_inferer",
+    "volumes",
 }
 _KSEG_FUNCTIONS = {
     "kseg.networks.warm_start.load_weights",
     "kseg.networks.warm_start.warm_start",
     "kseg.pipelines.bundle.build_network",
+    "kseg.pipelines.contrast_items.contrast_items",
     "kseg.pipelines.kspace_items.kspace_items",
     "kseg.pipelines.training.survive_sigterm",
 }

@@ -25,7 +25,12 @@ SMALL: dict[str, dict[str, Any]] = {
     "brain_kspace_segmentation": {
         "network_def": {"n_blocks": 1, "n_recurrences": 1, "n_filters": 4, "unet_channels": [4, 8]},
         "flip": False,
-    }
+    },
+    "ms_lesion_segmentation": {
+        "network_def": {"channels": [4, 4, 4]},
+        "window": [8, 32, 32],
+        "flip": False,
+    },
 }
 
 

@@ -54,6 +54,21 @@ def save_kspace(tmp_path: Path) -> SaveKSpace:
 
 
 @pytest.fixture
+def save_contrasts(tmp_path: Path) -> Callable[[str], Path]:
+    """Write three images of noise on an oblique grid below the folder `images`; gives the first."""
+
+    def save(name: str) -> Path:
+        generator = np.random.default_rng(0)
+        paths = [tmp_path / "images" / f"{name}_{contrast}.nii.gz" for contrast in ("T1w", "T2w", "FLAIR")]
+        for path in paths:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_nifti(path, generator.random((24, 20, 5), np.float32), AFFINE)
+        return paths[0]
+
+    return save
+
+
+@pytest.fixture
 def heads(tmp_path: Path) -> Path:
     """A folder of two heads: balls of white matter, cortex, CSF and bone inside each other."""
     folder = tmp_path / "heads"

@@ -33,6 +33,16 @@ def data(request: pytest.FixtureRequest, any_bundle: Path) -> Callable[[str], Op
                 return {"dataset_dir": request.getfixturevalue("save_kspace")("site/a.h5").parents[1]}
             small: Options = {"slices": [23, 29], "validation_slices": [26, 32], "validation_heads": 1}
             return {"dataset_dir": request.getfixturevalue("heads"), **small, "batch_size": 1}
+        if any_bundle.name == "ms_lesion_segmentation":
+            if kind == "inference":
+                return {"dataset_dir": request.getfixturevalue("save_contrasts")("site/a").parents[1]}
+            small = {
+                "crop": [8, 32, 32],
+                "window": [8, 128, 128],
+                "validation_heads": 1,
+                "validation_patients": 2,
+            }
+            return {"dataset_dir": request.getfixturevalue("heads"), **small, "batch_size": 1}
         pytest.fail(f"expected small data for the bundle {any_bundle.name}, received none")
 
     return options

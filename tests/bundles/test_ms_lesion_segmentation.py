@@ -1,0 +1,80 @@
+"""The lesion bundle: what its configurations share, and that MONAI's workflow writes what `kseg segment` does."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from kseg.pipelines.bundle_folder import find_bundle
+from kseg.pipelines.segment import segment
+from kseg.pipelines.segment_settings import SegmentSettings
+
+CONFIGS = find_bundle("ms_lesion_segmentation") / "configs"
+
+
+def config(name: str) -> dict:
+    return json.loads((CONFIGS / f"{name}.json").read_text())
+
+
+def test_training_and_inference_normalise_alike() -> None:
+    assert config("train")["normalisation"] == config("inference")["normalisation"]
+    assert "@normalisation" in config("train")["train"]["preprocessing"]["transforms"]
+    assert "@normalisation" in config("train")["validate"]["preprocessing"]["transforms"]
+    assert "@normalisation" in config("inference")["preprocessing"]["transforms"]
+
+
+def test_what_does_not_depend_on_the_task_is_that_of_the_first_bundle() -> None:
+    of_brain = find_bundle("brain_kspace_segmentation") / "configs"
+    for name in ("logging.conf", "multi_gpu_train.json", "multi_gpu_evaluate.json"):
+        assert (CONFIGS / name).read_text() == (of_brain / name).read_text()
+    ours, theirs = config("train"), json.loads((of_brain / "train.json").read_text())
+    for key in ("lr_scheduler", "initialize", "run", "network_def", "frozen", "precision"):
+        assert ours[key] == theirs[key], key
+    for key in ("handlers", "writers", "trainer", "prepare_batch", "network", "sampler"):
+        assert ours["train"][key] == theirs["train"][key], key
+
+
+@pytest.mark.usefixtures("seeded")
+def test_the_workflow_writes_what_kseg_segment_writes(
+    small_bundle, save_contrasts, monai, tmp_path: Path
+) -> None:
+    bundle = small_bundle("ms_lesion_segmentation")
+    images = save_contrasts("site/a").parents[1]
+    options = ("--bundle_root", bundle, "--dataset_dir", images, "--output_dir", tmp_path / "workflow")
+    more = ("--flip", "True", "--uncertainty", "True")
+    ended = monai("run", "--config_file", bundle / "configs" / "inference.json", *options, *more)
+    assert ended.returncode == 0, ended.stdout
+    settings = SegmentSettings(flip=True, uncertainty=True)
+    assert segment(images, tmp_path / "command", str(bundle), settings).exit_code == 0
+    written = sorted(
+        path.relative_to(tmp_path / "workflow") for path in (tmp_path / "workflow").rglob("*.gz")
+    )
+    assert written == [Path("site/a_seg.nii.gz"), Path("site/a_uncertainty.nii.gz")]
+    for name in written:
+        assert (tmp_path / "workflow" / name).read_bytes() == (tmp_path / "command" / name).read_bytes()
+
+
+def test_a_missing_contrast_ends_the_workflow_with_its_name(
+    small_bundle, save_contrasts, monai, tmp_path: Path
+) -> None:
+    bundle = small_bundle("ms_lesion_segmentation")
+    first = save_contrasts("site/a")
+    first.with_name("a_FLAIR.nii.gz").unlink()
+    options = ("--bundle_root", bundle, "--dataset_dir", first.parents[1], "--output_dir", tmp_path / "out")
+    ended = monai("run", "--config_file", bundle / "configs" / "inference.json", *options)
+    assert ended.returncode != 0
+    expected = f"{first}: find contrasts: expected one a_FLAIR.nii.gz beside it, received none"
+    assert expected in ended.stdout
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_image_that_cannot_be_read_ends_the_workflow_with_its_name(
+    small_bundle, save_contrasts, monai, tmp_path: Path
+) -> None:
+    bundle = small_bundle("ms_lesion_segmentation")
+    first = save_contrasts("site/a")
+    first.with_name("a_T2w.nii.gz").write_bytes(b"no image")
+    options = ("--bundle_root", bundle, "--dataset_dir", first.parents[1], "--output_dir", tmp_path / "out")
+    ended = monai("run", "--config_file", bundle / "configs" / "inference.json", *options)
+    assert ended.returncode != 0
+    assert f"{first.with_name('a_T2w.nii.gz')}: read NIfTI: expected " in ended.stdout
