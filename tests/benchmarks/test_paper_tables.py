@@ -44,7 +44,7 @@ def test_a_tiny_grid_from_label_maps_to_tables(small_label_maps: Path, tmp_path:
     with (output / "cells.csv").open() as file:
         cells = {line["method"]: line for line in csv.DictReader(file)}
     assert all(0 <= float(cells[name]["CSF_dice"]) <= 1 for name in METHODS)
-    assert {cells[name]["slices_seen"] for name in METHODS} == {"6"}
+    assert {cells[name]["slices_seen"] for name in METHODS} == {"8"}
     assert all(0 < float(cells[name]["structures_expected_calibration_error"]) < 1 for name in METHODS)
     assert not list(runs.rglob("*_prob.nii.gz"))
     assert cells["joint"]["missing"] == "not run"
