@@ -142,7 +142,7 @@ def test_the_name_of_a_training_does_not_depend_on_where_the_heads_lie(
     [
         ("smoke", "20f4db6ec4641f46"),
         ("cpu", "d493f9b7d8803922"),
-        ("cpu_long", "8049eb1cd69e7aee"),
+        ("cpu_long", "e8c98da1fd5bec36"),
         ("gpu", "e4f605ed39cdfb4d"),
     ],
 )
