@@ -1,8 +1,9 @@
 """Elements and pixels of single files: what is parsed, what is said of damage, what is never said."""
 
+import locale
 import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +101,15 @@ def test_pixels_are_the_same_in_every_transfer_syntax(syntax: pydicom.uid.UID, i
     np.testing.assert_array_equal(read_pixels(image), VOXELS[..., 0].T)
 
 
+@pytest.fixture
+def own_locale() -> Iterator[None]:
+    """Keep the locale for the other tests: ITK leaves C behind, with which texts would be read as ASCII."""
+    before = locale.setlocale(locale.LC_ALL)
+    yield
+    locale.setlocale(locale.LC_ALL, before)
+
+
+@pytest.mark.usefixtures("own_locale")
 @pytest.mark.parametrize(("name", "syntax"), [("JPEG", JPEGLosslessSV1), ("JPEG2000", JPEG2000Lossless)])
 def test_what_other_software_has_compressed_is_read(
     name: str, syntax: str, image: Path, tmp_path: Path
