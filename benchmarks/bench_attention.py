@@ -108,7 +108,7 @@ def counted_mib(kind: str, channels: int, shape: Shape) -> float:
 
 
 def _status_mib(field: str) -> float:
-    status = Path("/proc/self/status").read_text()
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
     return int(status.partition(field + ":")[2].split()[0]) / 1024
 
 
@@ -116,7 +116,7 @@ def measured_mib(block: nn.Module, channels: int, shape: Shape) -> float:
     """Peak of resident memory in training beside what is there before."""
     x = torch.randn(1, channels, *shape, requires_grad=True)
     train(block, torch.randn(1, channels, 4, 4, 4))  # kernels are loaded
-    Path("/proc/self/clear_refs").write_text("5")  # the peak is forgotten
+    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # the peak is forgotten
     before = _status_mib("VmRSS")
     train(block, x)
     return _status_mib("VmHWM") - before

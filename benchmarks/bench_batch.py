@@ -77,7 +77,7 @@ def memory(folder: Path) -> None:
     for number in range(N_ITEMS):
         (item,) = list_items({f"case{number}": [path]})
         assert do_item(item, work, "segment")["status"] == "ok"
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1])
         used.append(pages * os.sysconf("SC_PAGE_SIZE") / 2**20)
     second, last = statistics.mean(used[100:200]), statistics.mean(used[-100:])
     growth = f"second hundred {second:.1f} MB, last hundred {last:.1f} MB: {last / second:.3f}"

@@ -17,7 +17,7 @@ SETTINGS = SegmentSettings(probabilities=True, reconstruction=True, recurrences=
 
 def resident_mb() -> float:
     """Memory of this process that is in use."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 

@@ -66,7 +66,7 @@ def test_the_import_rule_sees_each_kind_of_breach(room: str, source: str) -> Non
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_imports_go_downwards_by_full_name(path: Path) -> None:
-    assert forbidden_imports(path.relative_to(ROOT).parts[0], path.read_text()) == []
+    assert forbidden_imports(path.relative_to(ROOT).parts[0], path.read_text(encoding="utf-8")) == []
 
 
 def test_everything_imported_is_a_declared_dependency() -> None:

@@ -34,6 +34,7 @@ CONTRASTS = (
 )
 """T1-weighted, T2-weighted and FLAIR, whose inversion time leaves fluid dark."""
 
+_WELL_POSITIONED = DeformationStrength(rotation_deg=5.0, scaling=0.06)
 _BLOCK = 8
 _SEVERITY_MM = 12.0
 _FLOWING = 0.1
@@ -76,28 +77,11 @@ class RandHeadVolumed(Randomizable, Transform):
     that a scan needs) and `label` `(1, slice, y, x)`, uint8: 1 where at least half of the voxel is lesion.
 
     Args:
-        velocity_sd_mm: strength of the diffeomorphic deformation, see `DeformationStrength`; 0 for none.
-        rotation_deg: largest rotation about each axis, degrees.
-        scaling: largest relative change of size.
-        flip_probability: how often left and right are exchanged.
-        shear: largest shear of each pair of axes.
+        strength: of the deformation; with rotation and scaling of patients that lie well if not given.
     """
 
-    def __init__(
-        self,
-        velocity_sd_mm: float = 2.5,
-        rotation_deg: float = 5.0,
-        scaling: float = 0.06,
-        flip_probability: float = 0.5,
-        shear: float = 0.02,
-    ) -> None:
-        self.strength = DeformationStrength(
-            velocity_sd_mm=velocity_sd_mm,
-            rotation_deg=rotation_deg,
-            scaling=scaling,
-            shear=shear,
-            flip_probability=flip_probability,
-        )
+    def __init__(self, strength: DeformationStrength | None = None) -> None:
+        self.strength = strength or _WELL_POSITIONED
 
     def __call__(self, data: Item) -> dict[Hashable, Any]:
         """Return the item with the slices added."""

@@ -41,32 +41,18 @@ class RandHeadSliced(Randomizable, Transform):
     of `neighbour_slices`.
 
     Args:
-        velocity_sd_mm: strength of the diffeomorphic deformation, see `DeformationStrength`; 0 for none.
-        rotation_deg: largest rotation about each axis, degrees.
-        scaling: largest relative change of size.
-        flip_probability: how often left and right are exchanged.
+        strength: of the deformation; the defaults of `DeformationStrength` if not given.
         slice_jitter: largest shift of the slice, in slices.
-        shear: largest shear of each pair of axes.
         n_neighbours: slices on each side that are cut as well, from the same deformed head.
     """
 
     def __init__(
         self,
-        velocity_sd_mm: float = 2.5,
-        rotation_deg: float = 10.0,
-        scaling: float = 0.1,
-        flip_probability: float = 0.5,
+        strength: DeformationStrength | None = None,
         slice_jitter: float = 0.5,
-        shear: float = 0.02,
         n_neighbours: int = 0,
     ) -> None:
-        self.strength = DeformationStrength(
-            velocity_sd_mm=velocity_sd_mm,
-            rotation_deg=rotation_deg,
-            scaling=scaling,
-            shear=shear,
-            flip_probability=flip_probability,
-        )
+        self.strength = strength or DeformationStrength()
         self.slice_jitter = slice_jitter
         self.n_neighbours = n_neighbours
 

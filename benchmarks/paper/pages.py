@@ -4,12 +4,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from kseg.transforms.atomic import atomic_path
+from paper.cells import write_cells_csv
 from paper.evaluation import Outcome
 from paper.figures import figure5, figure6, write_figure6_csv
 from paper.gap import gap_markdown
 from paper.grid import TYPES, Cell, figure5_cell
-from paper.plan import cell_fraction
-from paper.rows import CALIBRATION, TISSUES, percent, plain, score, table_rows, write_csv
+from paper.plan import cell_fraction, seen_key
+from paper.rows import CALIBRATION, TISSUES, percent, plain, score, table_rows
 from paper.scans import simulate_test_heads
 from paper.seranet_columns import AVERAGE_DICE, CSV, MARKDOWN, METRICS
 from paper.seranet_experiment import SeranetExperiment
@@ -62,7 +63,7 @@ def write_results(experiment: SeranetExperiment, outcomes: Mapping[Cell, Outcome
         write_table_csv(output / f"table{number}.csv", rows, CSV, runs)
     write_page(output / "gap.md", _GAP, gap_markdown(tables, grid, budget), made)
     write_figure6_csv(output / "figure6.csv", grid, budget, outcomes, runs)
-    write_cells_csv(output / "cells.csv", outcomes, runs)
+    write_cells_csv(output / "cells.csv", list(outcomes.values()), runs, _tell)
     failures = []
     for name, draw in _figures(experiment, outcomes).items():
         failures += _draw(output / name, draw)
@@ -72,40 +73,30 @@ def write_results(experiment: SeranetExperiment, outcomes: Mapping[Cell, Outcome
     return failures
 
 
-def write_cells_csv(path: Path, outcomes: Mapping[Cell, Outcome], runs: Path) -> None:
-    """Write one line per cell: its numbers, what it saw and took, or why it is missing.
-
-    Args:
-        path: the file.
-        outcomes: what became of every cell.
-        runs: folder of all runs.
-    """
-    numbers = [(tissue, metric) for tissue in TISSUES for metric in METRICS]
-    names = [f"{tissue}_{METRICS[metric]}" for tissue, metric in numbers]
-    known = ["method", "type", "blocks", "noise", "seed"]
-    ran = [*CALIBRATION, "slices_seen", "training_seconds", "evaluation_seconds", "commits"]
-    lines: list[Sequence[object]] = []
-    for cell, outcome in outcomes.items():
-        record = outcome.record
-        seconds = record.get("seconds", {})
-        lines.append(
-            [
-                *(cell.method, TYPES.get(cell.block or "", ""), cell.n_blocks, cell.noise, cell.seed),
-                *(score(outcome.classes, *number) for number in numbers),
-                *(record.get("calibration", {}).get(name) for name in CALIBRATION),
-                *(record.get("slices_seen"), seconds.get("training"), seconds.get("evaluation")),
-                " ".join(record.get("commits", [])),
-                plain(outcome.missing, runs),
-            ]
-        )
-    write_csv(path, [*known, *names, *ran, "missing"], lines)
-
-
 _GAP = """# Gap closed
 
 (method - Zero-filling) / (Fully-sampled - Zero-filling) in average Dice, computed for each seed that all three have;
 mean ± standard deviation over the seeds. 0 is what segmenting the zero-filled image gives, 1 what all lines give.
 """
+
+
+def _tell(outcome: Outcome) -> dict[str, object]:
+    cell, seen = outcome.cell, seen_key("slices")
+    calibration = outcome.record.get("calibration", {})
+    return {
+        "method": cell.method,
+        "type": TYPES.get(cell.block or "", ""),
+        "blocks": cell.n_blocks,
+        "noise": cell.noise,
+        "seed": cell.seed,
+        **{
+            f"{tissue}_{name}": score(outcome.classes, tissue, metric)
+            for tissue in TISSUES
+            for metric, name in METRICS.items()
+        },
+        **{name: calibration.get(name) for name in CALIBRATION},
+        seen: outcome.record.get(seen),
+    }
 
 
 def _conditions(experiment: SeranetExperiment) -> list[str]:

@@ -1,12 +1,13 @@
 """The page and files that RSANet's experiment leaves: table 1, beside the paper's, and how it was made."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
+from paper.cells import write_cells_csv
 from paper.evaluation import Outcome
 from paper.grid import Cell, Grid
 from paper.plan import seen_key
-from paper.rows import Row, percent, plain, score, write_csv
+from paper.rows import Row, percent, score
 from paper.rsanet_experiment import LESION, RsanetExperiment
 from paper.tables import Column, measured, missing_markdown, order_markdown, table_markdown, write_table_csv
 from paper.text import how_made, write_page
@@ -88,7 +89,7 @@ def write_rsanet_results(
         how_made(_conditions(experiment), outcomes),
     )
     write_table_csv(output / "rsanet.csv", rows, COLUMNS, runs)
-    _write_cells(output / "rsanet_cells.csv", experiment, outcomes)
+    write_cells_csv(output / "rsanet_cells.csv", list(outcomes.values()), runs, _tell)
     return []
 
 
@@ -129,19 +130,11 @@ def _conditions(experiment: RsanetExperiment) -> list[str]:
     ]
 
 
-def _write_cells(path: Path, experiment: RsanetExperiment, outcomes: Mapping[Cell, Outcome]) -> None:
-    ran = [seen_key("crops"), "training_seconds", "evaluation_seconds", "commits"]
-    lines: list[Sequence[object]] = []
-    for cell, outcome in outcomes.items():
-        record = outcome.record
-        seconds = record.get("seconds", {})
-        lines.append(
-            [
-                *(cell.method, cell.seed),
-                *(score(outcome.classes, LESION, metric) for metric in _METRICS.values()),
-                *(record.get(ran[0]), seconds.get("training"), seconds.get("evaluation")),
-                " ".join(record.get("commits", [])),
-                plain(outcome.missing, experiment.runs),
-            ]
-        )
-    write_csv(path, ["method", "seed", *_METRICS, *ran, "missing"], lines)
+def _tell(outcome: Outcome) -> dict[str, object]:
+    seen = seen_key("crops")
+    return {
+        "method": outcome.cell.method,
+        "seed": outcome.cell.seed,
+        **{name: score(outcome.classes, LESION, metric) for name, metric in _METRICS.items()},
+        seen: outcome.record.get(seen),
+    }

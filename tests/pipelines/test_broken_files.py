@@ -96,7 +96,7 @@ def linked(path: Path) -> None:
 
 
 def text(path: Path) -> None:
-    path.write_text("a letter")
+    path.write_text("a letter", encoding="utf-8")
 
 
 def packed_text(path: Path) -> None:

@@ -9,6 +9,7 @@ from monai.transforms import Compose, SelectItemsd
 from torch.utils.data import DataLoader
 
 from kseg.pipelines.slices import EpochSampler, SimulatedSlices
+from kseg.transforms.deformation import DeformationStrength
 from kseg.transforms.rand_scan import RandHeadSliced, RandLineCount, RandScanSliced
 from kseg.transforms.rand_sequence import RandSequence
 
@@ -67,7 +68,9 @@ def test_the_curriculum_follows_the_epoch_in_every_worker(
     n_workers: int, small_heads: list[Path], seeded: None
 ):
     lines = RandLineCount(0.3, other_probability=0.0, patience=2)
-    simulate = Compose([RandHeadSliced(0.0), RandScanSliced(lines=lines), SelectItemsd(["image"])])
+    simulate = Compose(
+        [RandHeadSliced(DeformationStrength(0.0)), RandScanSliced(lines=lines), SelectItemsd(["image"])]
+    )
     falling = SimulatedSlices([{"label_map": str(small_heads[0])}], simulate, slices=(20, 30, 40))
     sampler = EpochSampler(len(falling), seed=3)
     batches = DataLoader(falling, 1, sampler=sampler, num_workers=n_workers, persistent_workers=n_workers > 0)
@@ -85,7 +88,13 @@ def test_the_curriculum_follows_the_epoch_in_every_worker(
 
 def test_contrasts_depend_on_the_item_alone(small_heads: list[Path]):
     scans = [RandSequence("spin_echo", (0.01, 0.1), (1.0, 5.0)), RandSequence("gradient_echo", (0.003, 0.01))]
-    simulate = Compose([RandHeadSliced(0.0), RandScanSliced(scans=scans), SelectItemsd(["image", "label"])])
+    simulate = Compose(
+        [
+            RandHeadSliced(DeformationStrength(0.0)),
+            RandScanSliced(scans=scans),
+            SelectItemsd(["image", "label"]),
+        ]
+    )
     mixed = SimulatedSlices([{"label_map": str(small_heads[0])}], simulate, slices=(20, 30))
     there = {item: mixed[item] for item in ((0, 0), (0, 1), (1, 0))}
     assert all(same(mixed[item], there[item]) for item in reversed(there))

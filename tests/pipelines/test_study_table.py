@@ -40,7 +40,7 @@ LACKING = PointResult(StudyPoint(0.1, 0.3), (), ("b",))
 
 
 def table(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as file:
+    with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 

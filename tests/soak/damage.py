@@ -129,7 +129,7 @@ def change_nifti(path: Path, generator: Generator) -> None:
 
 def change_json(path: Path, generator: Generator) -> None:
     """Delete, replace, swap or nest values, or damage the text."""
-    content = json.loads(path.read_text())
+    content = json.loads(path.read_text(encoding="utf-8"))
     for _ in range(int(generator.integers(1, 4))):
         keys = list(content)
         if not keys:
@@ -150,7 +150,7 @@ def change_json(path: Path, generator: Generator) -> None:
         text = json.dumps(STRANGE[generator.integers(len(STRANGE))])
     elif choice == 2:
         text = text.replace(":", "", 1)
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
 
 
 def change_bytes(path: Path, generator: Generator) -> None:

@@ -8,6 +8,7 @@ import torch
 from scipy.ndimage import binary_erosion
 
 from kseg.transforms import rand_patient
+from kseg.transforms.deformation import DeformationStrength
 from kseg.transforms.grid import AcquisitionGrid, place_grid
 from kseg.transforms.head import CrispHead
 from kseg.transforms.lesion_model import PLACES, LesionKind, LesionModel
@@ -17,8 +18,7 @@ from kseg.transforms.scan import scan_kspace
 from kseg.transforms.tissues import load_tissue_table
 
 GRID = AcquisitionGrid(shape=(22, 80, 70), spacing_mm=(6.0, 2.0, 2.0), headroom_mm=6.0)
-MOVES = ("velocity_sd_mm", "rotation_deg", "scaling", "flip_probability", "shear")
-STILL = dict.fromkeys(MOVES, 0.0)
+STILL = DeformationStrength(0.0, rotation_deg=0.0, scaling=0.0, shear=0.0, flip_probability=0.0)
 CLEAN: dict[str, Any] = {
     "noise": (0.0, 0.0),
     "bias": (0.0, 0.0),
@@ -45,7 +45,7 @@ def ill(brain, seed: int = 0) -> CrispHead:
 
 
 def volume(brain, seed: int = 0, **moves: float) -> Item:
-    transform = RandHeadVolumed(**{**STILL, **moves})
+    transform = RandHeadVolumed(replace(STILL, **moves))
     transform.set_random_state(seed)
     return transform(given(brain, ill(brain)))
 
@@ -199,7 +199,7 @@ def test_severe_lesions_are_black_holes(brain):
 
 
 def test_a_head_without_lesions_is_scanned_too(brain):
-    transform = RandHeadVolumed(**STILL)
+    transform = RandHeadVolumed(STILL)
     transform.set_random_state(0)
     item = transform(given(brain))
     assert not item["label"].any()

@@ -1,4 +1,5 @@
 from collections.abc import Hashable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ from torch import Tensor
 
 from kseg.transforms import rand_scan
 from kseg.transforms.channels import channels_to_complex, complex_to_channels
+from kseg.transforms.deformation import DeformationStrength
 from kseg.transforms.fourier import fft2c, ifft2c
 from kseg.transforms.grid import AcquisitionGrid, place_grid
 from kseg.transforms.head import CrispHead
@@ -21,8 +23,7 @@ from kseg.transforms.tissues import load_tissue_table
 
 GRID = AcquisitionGrid(shape=(5, 20, 16), spacing_mm=(3.0, 1.0, 1.0), headroom_mm=2.0)
 TISSUES = ("air", "csf", "gm", "wm")
-MOVES = ("velocity_sd_mm", "rotation_deg", "scaling", "flip_probability", "slice_jitter", "shear")
-STILL = dict.fromkeys(MOVES, 0.0)
+STILL = DeformationStrength(0.0, rotation_deg=0.0, scaling=0.0, shear=0.0, flip_probability=0.0)
 FIXED = {"time_jitter": 0.0, "tissue_jitter": 0.0, "lines": RandLineCount(other_probability=0.0)}
 ALL_LINES = RandLineCount(1.0, other_probability=0.0)
 N_Y, N_X = 32, 180
@@ -36,8 +37,14 @@ def head() -> CrispHead:
     return CrispHead(indices, TISSUES, (1.0, 1.0, 1.0), np.eye(4))
 
 
-def sliced(changes: dict[str, float], slice_index: int = 2, seed: int = 0) -> dict[Hashable, Any]:
-    transform = RandHeadSliced(**{**STILL, **changes})
+def sliced(
+    moves: dict[str, float],
+    slice_index: int = 2,
+    seed: int = 0,
+    slice_jitter: float = 0.0,
+    n_neighbours: int = 0,
+) -> dict[Hashable, Any]:
+    transform = RandHeadSliced(replace(STILL, **moves), slice_jitter, n_neighbours)
     transform.set_random_state(seed)
     placed = place_grid(GRID, head().membership("gm") > 0, head().spacing_mm)
     return transform({"head": head(), "placed": placed, "slice": slice_index, "subject": "head"})
@@ -69,23 +76,23 @@ def test_without_deformation_it_is_the_slice_of_the_phantom(slice_index: int):
 
 
 @pytest.mark.parametrize(
-    "changes",
+    ("moves", "slice_jitter"),
     [
-        {"velocity_sd_mm": 2.5},
-        {"rotation_deg": 20.0},
-        {"scaling": 0.2},
-        {"shear": 0.2},
-        {"slice_jitter": 0.5},
+        ({"velocity_sd_mm": 2.5}, 0.0),
+        ({"rotation_deg": 20.0}, 0.0),
+        ({"scaling": 0.2}, 0.0),
+        ({"shear": 0.2}, 0.0),
+        ({}, 0.5),
     ],
 )
-def test_the_label_is_the_majority_of_a_head_that_moved(changes: dict[str, float]):
-    item = sliced(changes)
+def test_the_label_is_the_majority_of_a_head_that_moved(moves: dict[str, float], slice_jitter: float):
+    item = sliced(moves, slice_jitter=slice_jitter)
     shares = class_fractions(item["fractions"], TISSUES)
     assert torch.equal(item["label"][0].long(), shares.argmax(0))
     torch.testing.assert_close(item["fractions"].sum(0), torch.ones(20, 16))
     assert not torch.equal(item["fractions"], sliced({})["fractions"])
-    assert torch.equal(item["fractions"], sliced(changes)["fractions"])
-    assert not torch.equal(item["fractions"], sliced(changes, seed=1)["fractions"])
+    assert torch.equal(item["fractions"], sliced(moves, slice_jitter=slice_jitter)["fractions"])
+    assert not torch.equal(item["fractions"], sliced(moves, seed=1, slice_jitter=slice_jitter)["fractions"])
 
 
 @pytest.mark.parametrize(("slice_index", "shares"), [(1, {0.0, 0.33}), (2, {1.0, 0.67})])
@@ -96,7 +103,7 @@ def test_the_slice_is_shifted_by_half_a_slice_at_most(slice_index: int, shares: 
     ramp = CrispHead(indices, TISSUES, (1.0, 1.0, 1.0), np.eye(4))
     grid = AcquisitionGrid(shape=(5, 24, 20), spacing_mm=(3.0, 1.0, 1.0), headroom_mm=0.0)
     item = {"head": ramp, "placed": place_grid(grid, indices == 2, ramp.spacing_mm), "slice": slice_index}
-    transform = RandHeadSliced(**{**STILL, "slice_jitter": 0.5})
+    transform = RandHeadSliced(STILL, slice_jitter=0.5)
     transform.set_random_state(0)
     assert {round(transform(item)["fractions"][2].mean().item(), 2) for _ in range(30)} == shares
 
@@ -285,7 +292,7 @@ def test_the_noise_is_that_share_of_the_brightest_tissue(scan: RandSequence, bri
 @pytest.mark.parametrize(("slice_index", "offsets"), [(0, [0, 1]), (2, [-1, 1]), (4, [-1, 0])])
 def test_neighbours_are_slices_of_the_same_deformed_head(slice_index: int, offsets: list[int]):
     moved = {"velocity_sd_mm": 2.5, "rotation_deg": 10.0, "flip_probability": 0.5}
-    alone, item = sliced(moved, slice_index), sliced({**moved, "n_neighbours": 1}, slice_index)
+    alone, item = sliced(moved, slice_index), sliced(moved, slice_index, n_neighbours=1)
     assert torch.equal(item["fractions"], alone["fractions"])
     assert torch.equal(item["label"], alone["label"])
     assert alone["neighbours"] == []
