@@ -45,6 +45,7 @@ _KSEG_PIPELINES = {
     "save_segmentation",
     "sliding_inferer",
     "slices",
+    "split_batches",
     "training",
     "uncertainty",
     "volume_dice",

@@ -18,6 +18,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from kseg.networks.warm_start import load_exactly, read_checkpoint
 from kseg.pipelines.slices import EpochSampler
+from kseg.pipelines.split_batches import SplitBatches
 from kseg.transforms.atomic import atomic_path
 from kseg.transforms.errors import InputError
 
@@ -44,8 +45,12 @@ class SeedByEpoch:
 
     def _begin(self, engine: Workflow) -> None:
         self.sampler.epoch = engine.state.epoch - 1
+        loader = engine.state.dataloader
         batches_done = engine.state.iteration % engine.state.epoch_length
-        self.sampler.start = batches_done * engine.state.dataloader.batch_size
+        if isinstance(loader, SplitBatches):
+            batches_done, loader.skip = divmod(batches_done, loader.n_parts)
+            loader = loader.loader
+        self.sampler.start = batches_done * loader.batch_size
 
 
 class StopOnNonFiniteLoss:

@@ -18,7 +18,7 @@ class RsanetBudget:
     Attributes:
         name: name of the budget.
         epochs: of a training; in each, every training head is one patient, a new one each time.
-        crops: crops of each patient, all of them in one step; divides the batch size.
+        crops: crops of each patient; a multiple of the batch size, for several steps, or a divisor.
         crop: size of a crop and of the sliding window, `(slice, y, x)` voxels.
         train_heads: number of training heads, the first by name; None for all that are no test heads.
         test_heads: number of test heads, the last by name.
@@ -62,7 +62,7 @@ def load_rsanet_budget(name_or_path: str) -> RsanetBudget:
         InputError: no such budget, or values that are missing, unknown or of the wrong kind.
     """
     path, content = read_budget(name_or_path, _SHIPPED, RsanetBudget, ("crop", "seeds"))
-    if content["batch_size"] % content["crops"]:
-        expected = f"crops that divide the batch size {content['batch_size']}"
+    if content["batch_size"] % content["crops"] and content["crops"] % content["batch_size"]:
+        expected = f"crops that divide the batch size {content['batch_size']} or are a multiple of it"
         raise InputError(path, "read budget", expected, str(content["crops"]))
     return RsanetBudget(name=path.stem, **content)

@@ -95,7 +95,7 @@ def test_the_gpu_budget_is_the_papers() -> None:
     [
         ("seeds: [0]", "at least one seed"),
         ("crop:", "the keys batch_size"),
-        ("crops: 2", "crops that divide the batch size 2"),
+        ("crops: 2", "crops that divide the batch size 2 or are a multiple of it"),
     ],
 )
 def test_a_budget_that_is_none_is_refused(old: str, message: str, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from kseg.pipelines.slices import EpochItem, EpochSampler
+from kseg.pipelines.split_batches import SplitBatches
 from kseg.pipelines.training import (
     ClippedGradients,
     EpochLog,
@@ -43,16 +44,23 @@ class Run:
     """A small training, three iterations per epoch, with everything attached as in a bundle."""
 
     def __init__(
-        self, folder: Path, epochs: int = 3, val_interval: int = 1, resume: bool = True, batch_size: int = 2
+        self,
+        folder: Path,
+        epochs: int = 3,
+        val_interval: int = 1,
+        resume: bool = True,
+        batch_size: int = 2,
+        parts: int = 1,
     ) -> None:
         self.items = Items()
         loader = DataLoader(self.items, batch_size, sampler=EpochSampler(6, seed=1))
+        batches = SplitBatches(loader, 1, batch_size // parts) if parts > 1 else loader
         self.network = nn.Linear(3, 3)
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=0.1)
         self.scheduler = torch.optim.lr_scheduler.StepLR(self.optimizer, 1, gamma=0.5)
         self.evaluator = SupervisedEvaluator("cpu", [None], self.network)
         self.log = folder / "log.csv"
-        self.trainer = SupervisedTrainer("cpu", epochs, loader, self.network, self.optimizer, nn.MSELoss())
+        self.trainer = SupervisedTrainer("cpu", epochs, batches, self.network, self.optimizer, nn.MSELoss())
         self.trainer.add_event_handler(Events.EPOCH_COMPLETED(every=val_interval), self.validate)
         for handler in (
             LrScheduleHandler(self.scheduler, print_lr=False),
@@ -129,6 +137,18 @@ def test_an_interrupted_training_ends_as_an_uninterrupted_one(iteration, end, er
     best = saved(tmp_path / "whole", "model.pt"), saved(tmp_path / "parts", "model.pt")
     assert equal([*best[0].values()], [*best[1].values()])
     assert [line.split(",")[0] for line in second.log.read_text().splitlines()] == ["epoch", "1", "2", "3"]
+
+
+@pytest.mark.parametrize("iteration", [7, 8, 9, 10])
+def test_a_training_that_stops_between_two_steps_of_one_item_goes_on_with_the_next(
+    iteration: int, tmp_path: Path
+) -> None:
+    initial = torch.get_rng_state()
+    whole = Run(tmp_path / "whole", parts=2)()
+    torch.set_rng_state(initial)
+    with pytest.raises(SystemExit):
+        Run(tmp_path / "parts", parts=2).on_iteration(iteration, terminate)()
+    assert equal(Run(tmp_path / "parts", parts=2)().state(), whole.state())
 
 
 def test_sigterm_is_told_by_the_exit_code_and_handled_only_while_the_training_runs(tmp_path):
