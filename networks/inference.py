@@ -9,12 +9,14 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 Network = TypeVar("Network", bound=nn.Module)
 
+_CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d, nn.Conv3d, nn.ConvTranspose3d)
+
 
 def for_inference(network: Network, dtype: torch.dtype = torch.float32) -> Network:
     """Copy a network into the form that computes fastest; its results differ by rounding alone.
 
-    Batch normalisations become part of the convolutions before them, channels lie last in memory, and the
-    weights of convolutions are stored as they are multiplied.
+    Batch normalisations become part of the convolutions before them, of slices or volumes, and the weights of
+    convolutions are stored as they are multiplied, with channels last in memory.
 
     Args:
         network: in evaluation mode; stays as it is.
@@ -38,9 +40,10 @@ def for_inference(network: Network, dtype: torch.dtype = torch.float32) -> Netwo
         if isinstance(sequence, nn.Sequential):
             _fold_normalizations(sequence)
     for module in fast.modules():
-        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+        if isinstance(module, _CONVOLUTIONS):
             module.to(dtype)
-    fast.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            last = torch.channels_last if module.weight.dim() == 4 else torch.channels_last_3d
+            module.to(memory_format=last)  # type: ignore[call-overload]
     return fast
 
 
@@ -62,6 +65,8 @@ def inference_dtype(device: torch.device) -> torch.dtype:
 def _fold_normalizations(sequence: nn.Sequential) -> None:
     for index in range(len(sequence) - 1):
         convolution, normalization = sequence[index], sequence[index + 1]
-        if isinstance(convolution, nn.Conv2d) and isinstance(normalization, nn.BatchNorm2d):
+        if isinstance(convolution, nn.Conv2d | nn.Conv3d) and isinstance(
+            normalization, nn.BatchNorm2d | nn.BatchNorm3d
+        ):
             sequence[index] = fuse_conv_bn_eval(convolution, normalization)
             sequence[index + 1] = nn.Identity()

@@ -5,8 +5,9 @@ from typing import Any
 
 import torch
 from monai.inferers import Inferer, SlidingWindowInferer
-from torch import Tensor
+from torch import Tensor, nn
 
+from kseg.networks.inference import for_inference
 from kseg.pipelines.inference_options import InferenceOptions
 from kseg.pipelines.segmentation import convolution_dtype
 
@@ -50,21 +51,22 @@ class SlidingInferer(Inferer):
             Class probabilities, `(batch, class, slice, y, x)`, float32.
 
         Raises:
-            ValueError: further arguments, or results that are not finite.
+            ValueError: further arguments, a network in training mode, or results that are not finite.
         """
         if args or kwargs:
             received = f"{len(args) + len(kwargs)} further arguments"
             raise ValueError(f"sliding inferer: expected volumes alone, received {received}")
         device = inputs.device
         dtype = convolution_dtype(self.options, device)
+        fast = for_inference(network, dtype)
         with torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
-            probabilities = self._probabilities(inputs, network)
+            probabilities = self._probabilities(inputs, fast)
             if self.options.flip:
-                probabilities = (probabilities + self._probabilities(inputs.flip(-1), network).flip(-1)) / 2
+                probabilities = (probabilities + self._probabilities(inputs.flip(-1), fast).flip(-1)) / 2
         if not probabilities.isfinite().all():
             raise ValueError("network: expected finite results, received some that are not")
         return probabilities
 
-    def _probabilities(self, inputs: Tensor, network: Any) -> Tensor:
+    def _probabilities(self, inputs: Tensor, network: nn.Module) -> Tensor:
         logits: Tensor = self.windows(inputs, network)  # type: ignore[assignment]
         return (logits.float() / self.options.temperature).softmax(1)

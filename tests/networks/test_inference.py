@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from kseg.networks.attention_unet import AttentionUNet
 from kseg.networks.inference import for_inference, inference_dtype
 from kseg.pipelines.bundle import load_network
 from kseg.pipelines.simulate import SimulationSettings, simulate_scan
@@ -46,6 +47,29 @@ def test_the_network_itself_stays_as_it_is(trained):
     state = {name: value.clone() for name, value in network.state_dict().items()}
     for_inference(network, torch.bfloat16)
     torch.testing.assert_close(network.state_dict(), state, rtol=0, atol=0)
+
+
+@pytest.mark.usefixtures("seeded")
+def test_a_network_of_volumes_is_folded_too():
+    network = AttentionUNet(2, channels=(4, 6, 8), places="101")
+    x = torch.randn(4, 2, 6, 12, 10)
+    for _ in range(3):
+        network(x)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm3d):
+            module.weight.data.uniform_(0.5, 2)
+            module.bias.data.normal_()
+    network.eval()
+    fast = for_inference(network)
+    with torch.inference_mode():
+        torch.testing.assert_close(fast(x), network(x), rtol=1e-4, atol=1e-4)
+    assert not any(isinstance(module, nn.BatchNorm3d) for module in fast.modules())
+    weight = next(
+        module.weight
+        for module in fast.modules()
+        if isinstance(module, nn.Conv3d) and module.in_channels == 4
+    )
+    assert weight.is_contiguous(memory_format=torch.channels_last_3d)
 
 
 @pytest.mark.usefixtures("seeded")

@@ -11,6 +11,7 @@ class Brightness(nn.Module):
     def __init__(self, ramp: float = 0.0) -> None:
         super().__init__()
         self.ramp = ramp
+        self.eval()
 
     def forward(self, x: Tensor) -> Tensor:
         first = x[:, :1] + self.ramp * torch.arange(x.shape[-1])
@@ -47,7 +48,7 @@ def test_bfloat16_is_that_of_the_convolutions() -> None:
             seen.append(super().forward(x).dtype)
             return Brightness()(x)
 
-    network = Dtype(3, 2, 1)
+    network = Dtype(3, 2, 1).eval()
     with torch.inference_mode():
         for precision in ("float32", "bfloat16"):
             assert SlidingInferer((0, 0, 0), precision=precision)(volume(), network).dtype == torch.float32
@@ -62,3 +63,7 @@ def test_what_it_does_not_take() -> None:
         inferer(volume(), Brightness(), 1)
     with pytest.raises(ValueError, match=r"^network: expected finite results, received some that are not$"):
         inferer(volume() * float("nan"), Brightness())
+    with pytest.raises(
+        ValueError, match="expected a network in evaluation mode, received one in training mode"
+    ):
+        inferer(volume(), Brightness().train())
