@@ -1,14 +1,19 @@
-"""What segmenting a slice costs: the plain network, and the form that `kseg segment` runs, in the same run."""
+"""What segmenting costs: the plain network, and the form that `kseg segment` runs, in the same run."""
 
 import torch
 from bench_simulation import medians, print_table
+from monai.transforms import CenterSpatialCrop, ScaleIntensityRangePercentiles
 from torch import Tensor, nn
 
 from kseg.networks.inference import for_inference, inference_dtype
 from kseg.networks.seranet import SERANet
 from kseg.pipelines.bundle import load_network
 from kseg.pipelines.simulate import SimulationSettings, simulate_scan
+from kseg.pipelines.simulate_lesions import LesionSettings
+from kseg.pipelines.volumes import describe_patient
+from kseg.transforms.brain_regions import regions_of_mni152
 from kseg.transforms.channels import network_input
+from kseg.transforms.grid import GridRange
 from kseg.transforms.mni152 import mni152_head
 from kseg.transforms.phantom import make_phantom
 
@@ -23,13 +28,13 @@ def run(network: nn.Module, x: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def compare(title: str, network: nn.Module, x: Tensor, repetitions: int) -> None:
-    """Print the times of one slice, and the share of voxels of all slices that get the class of the plain network."""
-    slice_, fast, exact = x[:1], for_inference(network, DTYPE), for_inference(network)
+    """Print the times of the first input, and the share of voxels of all that get the class of the plain network."""
+    first, fast, exact = x[:1], for_inference(network, DTYPE), for_inference(network)
     times = medians(
         {
-            "eager, float32, channels first": lambda: run(network, slice_, torch.float32),
-            "folded, channels last, float32": lambda: run(exact, slice_, torch.float32),
-            f"folded, channels last, {str(DTYPE).removeprefix('torch.')}": lambda: run(fast, slice_, DTYPE),
+            "eager, float32, channels first": lambda: run(network, first, torch.float32),
+            "folded, channels last, float32": lambda: run(exact, first, torch.float32),
+            f"folded, channels last, {str(DTYPE).removeprefix('torch.')}": lambda: run(fast, first, DTYPE),
         },
         repetitions,
     )
@@ -43,8 +48,18 @@ def compare(title: str, network: nn.Module, x: Tensor, repetitions: int) -> None
     print(f"classes equal to those of the plain network: {same.float().mean():.4%} of voxels")
 
 
+def windows(size: tuple[int, int, int]) -> Tensor:
+    """Windows `(window, contrast, slice, y, x)` side by side through the middle of a patient with lesions."""
+    head = mni152_head()
+    transform = LesionSettings().transform().set_random_state(0)
+    patient = transform({"head": head, **describe_patient(head, regions_of_mni152(head), GridRange())})
+    normalise = ScaleIntensityRangePercentiles(0.5, 99.5, 0.0, 1.0, channel_wise=True)
+    image = CenterSpatialCrop((size[0], 2 * size[1], 2 * size[2]))(normalise(patient["image"]))
+    return torch.stack([x for half in image.split(size[1], dim=2) for x in half.split(size[2], dim=3)])
+
+
 def main() -> None:
-    """Print the table of the shipped network and that of the paper's size."""
+    """Print the tables of the shipped networks and that of the paper's size."""
     volume = simulate_scan(make_phantom(mni152_head(), "mni152"), SimulationSettings()).volume
     x = network_input(volume.kspace[8:56:4], volume.mask)
     print(f"{torch.get_num_threads()} threads")
@@ -53,6 +68,8 @@ def main() -> None:
     torch.manual_seed(0)
     paper = SERANet().eval()
     compare("SERANet-3 of the paper's size, one slice, weights random", paper, x[:1], repetitions=5)
+    lesions = load_network("ms_lesion_segmentation")
+    compare("RSANet, shipped, one window of 24 x 96 x 96", lesions, windows((24, 96, 96)), repetitions=9)
 
 
 if __name__ == "__main__":
