@@ -22,6 +22,7 @@ check: .venv/installed-check links  ## lint, formatting and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy benchmarks
 
 docs: .venv/installed-docs  ## build the documentation into docs/_build/html
 	$(BIN)/sphinx-build -W --keep-going --quiet -b html docs docs/_build/html $(ARGS)

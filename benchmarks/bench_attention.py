@@ -50,7 +50,7 @@ class LiveBytes(TorchDispatchMode):
     """Follows the tensors that operations make until they are freed."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.live, self.peak = 0, 0
         self.known: set[int] = set()
 
@@ -104,7 +104,8 @@ def counted_mib(kind: str, channels: int, shape: Shape) -> float:
     block, x = on_meta(kind, channels, shape)
     with LiveBytes() as memory:
         train(block, x)
-    return memory.peak / 2**20
+    peak: int = memory.peak
+    return peak / 2**20
 
 
 def _status_mib(field: str) -> float:
@@ -145,11 +146,13 @@ def print_costs() -> None:
         for kind in BLOCKS:
             products, total = operations(kind, channels, shape)
             costs[kind] = (products / 1e9, total / 1e9, counted_mib(kind, channels, shape))
-        costs["ratio"] = tuple(a / b for a, b in zip(costs["non-local"], costs["RSA"], strict=True))
-        for kind, (products, total, memory) in costs.items():
+        ratios = [a / b for a, b in zip(costs["non-local"], costs["RSA"], strict=True)]
+        for kind, numbers in {**costs, "ratio": ratios}.items():
             size = " x ".join(map(str, shape)) if kind == "RSA" else ""
             title, width = (name, str(channels)) if kind == "RSA" else ("", "")
-            print(f"{title:32}{width:>9}{size:>14}  {kind:10}{products:11.1f}{total:12.1f}{memory:12.1f}")
+            print(
+                f"{title:32}{width:>9}{size:>14}  {kind:10}{numbers[0]:11.1f}{numbers[1]:12.1f}{numbers[2]:12.1f}"
+            )
 
 
 def growth() -> dict[str, dict[str, list[float]]]:

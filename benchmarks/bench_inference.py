@@ -54,7 +54,8 @@ def windows(size: tuple[int, int, int]) -> Tensor:
     transform = LesionSettings().transform().set_random_state(0)
     patient = transform({"head": head, **describe_patient(head, regions_of_mni152(head), GridRange())})
     normalise = ScaleIntensityRangePercentiles(0.5, 99.5, 0.0, 1.0, channel_wise=True)
-    image = CenterSpatialCrop((size[0], 2 * size[1], 2 * size[2]))(normalise(patient["image"]))
+    image = torch.as_tensor(normalise(patient["image"]))
+    image = CenterSpatialCrop((size[0], 2 * size[1], 2 * size[2]))(image)
     return torch.stack([x for half in image.split(size[1], dim=2) for x in half.split(size[2], dim=3)])
 
 

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 from ignite.engine import Engine, Events
@@ -46,7 +47,7 @@ class Waiting:
         self.began = now
 
 
-def train(heads: Path, iterations: int, **options: object) -> Waiting:
+def train(heads: Path, iterations: int, **options: Any) -> Waiting:
     """Train as shipped for some iterations, without a validation."""
     bundle = find_bundle(BUNDLE)
     with tempfile.TemporaryDirectory() as output:
@@ -59,7 +60,7 @@ def train(heads: Path, iterations: int, **options: object) -> Waiting:
             output_dir=output,
             epochs=1,
             val_interval=2,
-            **{"train#trainer#epoch_length": iterations, **options},
+            **options | {"train#trainer#epoch_length": iterations},
         )
         workflow.initialize()
         waiting = Waiting()

@@ -102,10 +102,10 @@ def order_markdown(rows: Sequence[Row], comparisons: Sequence[tuple[str, str]], 
         column: the number.
     """
     known = {(row.method.name, row.block): row for row in rows}
-    blocks = [block for block in dict.fromkeys(row.block for row in rows) if block] or [None]
+    blocks: list[str | None] = [block for block in dict.fromkeys(row.block for row in rows) if block]
     lines = []
     for left_name, right_name in comparisons:
-        for block in blocks:
+        for block in blocks or [None]:
             left = known.get((left_name, block)) or known.get((left_name, None))
             right = known.get((right_name, block)) or known.get((right_name, None))
             if left is None or right is None:
