@@ -31,6 +31,7 @@ class Budget:
         num_workers: processes that simulate slices.
         n_blocks: reconstruction blocks in the tables.
         sizes: further arguments of every network.
+        reconstruction_sizes: further arguments of every network that reconstructs.
         fraction: share of lines that are sampled, in training and test.
         noises: noise levels, one table each.
         blocks: kinds of reconstruction block: `cascade` is the paper's type A, `autoencoder` its type B.
@@ -50,6 +51,7 @@ class Budget:
     num_workers: int
     n_blocks: int
     sizes: Mapping[str, Any]
+    reconstruction_sizes: Mapping[str, Any]
     fraction: float
     noises: tuple[float, ...]
     blocks: tuple[str, ...]

@@ -102,7 +102,7 @@ def _tell(outcome: Outcome) -> dict[str, object]:
 def _conditions(experiment: SeranetExperiment) -> list[str]:
     budget, heads = experiment.budget, experiment.heads
     per_epoch = len(budget.slices) * len(heads.train)
-    sizes = ", ".join(f"{name} {value}" for name, value in budget.sizes.items())
+    sizes = {**budget.sizes, **budget.reconstruction_sizes}
     return [
         f"budget `{budget.name}`: {budget.epochs} epochs of {len(heads.train)} heads x {len(budget.slices)} slices "
         f"= {budget.epochs * per_epoch} slices seen by every method, by the stages of one that has several together; "
@@ -110,7 +110,8 @@ def _conditions(experiment: SeranetExperiment) -> list[str]:
         "gives the same slices in the same order, later stages of a method see further ones",
         f"Adam, learning rate {budget.learning_rate:g} halved after each {percent(budget.halve_after)} of a stage; "
         f"batches of {budget.batch_size}; {budget.precision}",
-        f"{budget.n_blocks} reconstruction blocks; {sizes}",
+        f"{budget.n_blocks} reconstruction blocks; "
+        + ", ".join(f"{name} {value}" for name, value in sizes.items()),
         "weights after the last epoch: none is chosen by the test heads, which training never sees",
         f"{len(heads.test)} test heads, scanned once for each noise level, the same for every method",
     ]

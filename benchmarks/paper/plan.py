@@ -75,7 +75,7 @@ def plan_cell(cell: Cell, method: Method, budget: Budget, heads: Heads) -> list[
             "noise": [cell.noise, cell.noise],
             "fraction": cell_fraction(method, budget),
             "other_probability": 0.0,
-            "sizes": dict(budget.sizes),
+            "sizes": {**budget.sizes, **(budget.reconstruction_sizes if cell.block else {})},
             **({"block": cell.block, "n_blocks": cell.n_blocks} if cell.block else {}),
             **stage.options,
         }

@@ -140,10 +140,10 @@ def test_the_name_of_a_training_does_not_depend_on_where_the_heads_lie(
 @pytest.mark.parametrize(
     ("name", "digest"),
     [
-        ("smoke", "20f4db6ec4641f46"),
-        ("cpu", "d493f9b7d8803922"),
-        ("cpu_long", "e8c98da1fd5bec36"),
-        ("gpu", "e4f605ed39cdfb4d"),
+        ("smoke", "727623031f8d15c8"),
+        ("cpu", "4a8d055cdf8b4137"),
+        ("cpu_long", "c64fb576bf8ab94a"),
+        ("gpu", "c113d9486fd9fe95"),
     ],
 )
 def test_trainings_keep_their_names_so_that_what_was_run_is_found_again(name: str, digest: str) -> None:
