@@ -13,8 +13,8 @@ MANIFEST = "SHA256SUMS"
 WEIGHTS = (".pt", ".pth")
 MOST_FILES = 1000
 
-# What goes in and what comes out is no part of a bundle, though MONAI keeps both beside it.
-_OUTSIDE = ("data", "eval")
+# What goes in and what comes out is no part of a bundle, though it is kept beside it.
+_OUTSIDE = ("data", "eval", "run")
 _SUFFIXES = {".conf", ".csv", ".jpeg", ".jpg", ".json", ".md", ".png", ".txt", ".yaml", ".yml", *WEIGHTS}
 _NAMES = {"LICENSE", "NOTICE", MANIFEST}
 _CODE = {".ts": "TorchScript, which is code", ".py": "Python", ".so": "binary code", ".pyc": "Python"}
@@ -36,7 +36,7 @@ class BundleFiles:
 def list_bundle_files(root: Path, stage: str) -> BundleFiles:
     """List the files of a bundle; none of them is opened.
 
-    The folders `data` and `eval`, for inputs and outputs, are left out.
+    The folders `data`, `eval` and `run`, for inputs, outputs and trainings, are left out.
 
     Args:
         root: folder of the bundle.
