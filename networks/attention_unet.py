@@ -74,8 +74,8 @@ class AttentionUNet(nn.Module):
         """Segment volumes.
 
         Args:
-            x: `(batch, n_in, slice, y, x)`, any number of slices, y and x: zeros are appended up to `multiples`. An
-                exported graph (ONNX) takes the multiples themselves, any number of them.
+            x: `(batch, n_in, slice, y, x)`, any number of slices, y and x: zeros are appended up to `multiples`. A
+                graph that PyTorch's dynamo exporter makes takes the multiples themselves, any number of them.
 
         Returns:
             Logits `(batch, class, slice, y, x)`, float32.
@@ -97,7 +97,7 @@ class AttentionUNet(nn.Module):
 def _check(attention: str, places: str, n_levels: int) -> None:
     if attention not in ATTENTION:
         raise ValueError(f"AttentionUNet: expected attention {', '.join(ATTENTION)}, received {attention!r}")
-    if len(places) != 3 or set(places) - {"0", "1"}:
+    if not isinstance(places, str) or len(places) != 3 or set(places) - {"0", "1"}:
         raise ValueError(f"AttentionUNet: expected places such as '101', received {places!r}")
     if n_levels < 2:
         raise ValueError(f"AttentionUNet: expected channels of at least 2 levels, received {n_levels}")

@@ -71,7 +71,7 @@ def contrast_paths(item: Item, contrasts: Sequence[str]) -> list[Path]:
         paths = [path for path, name in names.items() if name == f"{stem}_{contrast}"]
         if len(paths) != 1:
             received = ", ".join(path.name for path in paths) or "none"
-            raise InputError(item.path, _STAGE, f"one {stem}_{contrast}.nii.gz beside it", received)
+            raise InputError(item.path, _STAGE, f"one image {stem}_{contrast} beside it", received)
         chosen += paths
     return chosen
 

@@ -65,6 +65,10 @@ class LesionSettings:
             raise ValueError(f"count: expected 1..999 patients of every head, received {self.count}")
         if not 0 <= self.seed < 2**63:
             raise ValueError(f"seed: expected 0..2**63 - 1, received {self.seed}")
+        if not 0 <= self.noise[0] <= self.noise[1]:
+            raise ValueError(
+                f"noise: expected a range that rises from 0 or more, received {list(self.noise)}"
+            )
 
     def identity(self) -> dict[str, Any]:
         """What a patient depends on, besides its name and its head."""

@@ -1,6 +1,6 @@
 """Training data of simulated heads, made anew in every epoch and never stored."""
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from monai.transforms import Compose
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
+from kseg.transforms.errors import InputError
 from kseg.transforms.head import CrispHead, head_from_labels
 from kseg.transforms.label_codes import LabelCodes, load_label_codes
 from kseg.transforms.nifti import NiftiVolume, read_label_map
@@ -17,7 +18,7 @@ from kseg.transforms.seeds import item_seed
 EpochItem = tuple[int, int]
 
 
-class SimulatedHeads(Dataset[Any]):
+class SimulatedHeads(Dataset[Any], ABC):
     """Parts of heads, each simulated by random transforms that are seeded by the item.
 
     An item is addressed by (epoch, index): it depends on the seed, the epoch, the head and the part, and on nothing
@@ -31,8 +32,8 @@ class SimulatedHeads(Dataset[Any]):
         parts: what items are made of every head; each one's number is part of its name.
 
     Raises:
-        InputError: a label map that cannot be used.
-        ValueError: no heads, two of one name, or label codes that the table does not know.
+        InputError: a label map that cannot be used, or of whose head no items can be made.
+        ValueError: no heads, or two of one name.
     """
 
     name = "simulated heads"
@@ -61,7 +62,7 @@ class SimulatedHeads(Dataset[Any]):
             )
         table = load_label_codes(codes)
         self.anatomy = [
-            self._read(read_label_map(path), table) for path in tqdm(paths, desc="heads", disable=None)
+            self._read(path, read_label_map(path), table) for path in tqdm(paths, desc="heads", disable=None)
         ]
 
     @abstractmethod
@@ -74,8 +75,8 @@ class SimulatedHeads(Dataset[Any]):
             codes: what the values of the map mean.
         """
 
-    def describe_part(self, part: int) -> dict[str, Any]:
-        """What the transform gets of a part of a head."""
+    def describe_part(self, subject: str, part: int) -> dict[str, Any]:
+        """What the transform gets of a part of a head; over what it gets of the head."""
         return {}
 
     def __len__(self) -> int:
@@ -88,9 +89,12 @@ class SimulatedHeads(Dataset[Any]):
         which, position = divmod(index, len(self.parts))
         subject, part = self.subjects[which], self.parts[position]
         self.transform.set_random_state(seed=item_seed(self.seed, subject, part, epoch) % 2**32)
-        given = {**self.anatomy[which], **self.describe_part(part), "subject": subject, "epoch": epoch}
-        return self.transform(given)
+        of_head = {**self.anatomy[which], "subject": subject, "epoch": epoch}
+        return self.transform({**of_head, **self.describe_part(subject, part)})
 
-    def _read(self, volume: NiftiVolume, codes: LabelCodes) -> dict[str, Any]:
-        head = head_from_labels(volume, codes)
-        return {"head": head, **self.describe(head, volume, codes)}
+    def _read(self, path: Path, volume: NiftiVolume, codes: LabelCodes) -> dict[str, Any]:
+        try:
+            head = head_from_labels(volume, codes)
+            return {"head": head, **self.describe(head, volume, codes)}
+        except ValueError as error:
+            raise InputError(path, self.name, "a head that items can be made of", str(error)) from error

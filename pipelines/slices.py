@@ -26,8 +26,8 @@ class SimulatedSlices(SimulatedHeads):
         slices: slice indices on the acquisition grid that are used of every head.
 
     Raises:
-        InputError: a label map that cannot be used.
-        ValueError: no heads, two of one name, or label codes that the table does not know.
+        InputError: a label map that cannot be used, or of whose head no items can be made.
+        ValueError: no heads, or two of one name.
     """
 
     name = "simulated slices"
@@ -46,7 +46,7 @@ class SimulatedSlices(SimulatedHeads):
         """The grid on a head."""
         return {"placed": place_grid(AcquisitionGrid(), head.membership("gm") > 0, head.spacing_mm)}
 
-    def describe_part(self, part: int) -> dict[str, Any]:
+    def describe_part(self, subject: str, part: int) -> dict[str, Any]:
         """Which slice it is."""
         return {"slice": part}
 

@@ -28,7 +28,7 @@ class SplitBatches:
 
     def __init__(self, loader: DataLoader[Batch], crops: int, batch_size: int) -> None:
         together = crops * (loader.batch_size or 1)
-        if together % batch_size:
+        if together % batch_size or (crops > batch_size and together > crops):
             raise ValueError(
                 f"training: expected as many crops of a patient as fill steps of {batch_size}, or a number that "
                 f"divides it, received {crops}"

@@ -29,9 +29,9 @@ class SimulatedVolumes(SimulatedHeads):
         grids: which grids there are; the defaults of `GridRange` if not given.
 
     Raises:
-        InputError: a label map that cannot be used.
-        ValueError: no heads, two of one name, label codes that the table does not know, or a head without cortex or
-            white matter or too large for the grids.
+        InputError: a label map that cannot be used, or a head without cortex or white matter or too large for the
+            grids.
+        ValueError: no heads, or two of one name.
     """
 
     name = "simulated volumes"
@@ -51,6 +51,10 @@ class SimulatedVolumes(SimulatedHeads):
     def describe(self, head: CrispHead, volume: NiftiVolume, codes: LabelCodes) -> dict[str, Any]:
         """The grid on a head, and where its lesions may begin."""
         return describe_patient(head, regions_from_labels(volume, codes), self.grids)
+
+    def describe_part(self, subject: str, part: int) -> dict[str, Any]:
+        """A name of its own for each of several patients of a head: a metric of volumes keeps them apart."""
+        return {"subject": f"{subject}_{part}"} if len(self.parts) > 1 else {}
 
 
 def describe_patient(head: CrispHead, regions: Regions, grids: GridRange) -> dict[str, Any]:

@@ -19,7 +19,7 @@ def bias_field(
     Args:
         shape: voxels along (slice, y, x).
         spacing_mm: voxel size along (slice, y, x), millimetres.
-        strength: standard deviation of its natural logarithm, 0 or more.
+        strength: standard deviation of its natural logarithm over many fields, before the mean is made 1; 0 or more.
         generator: source of randomness.
 
     Returns:

@@ -55,7 +55,10 @@ class LesionModel:
         load_spread: standard deviation of the natural logarithm of a patient's load, with which all means are
             multiplied and whose own mean is 1.
         limits_mm: smallest and largest diameter, millimetres.
-        confluence: how often a lesion lies beside an earlier one and may join it.
+        confluence: how often a lesion lies beside an earlier one and may join it, 0 to 1.
+
+    Raises:
+        ValueError: a value outside its range.
 
     Reference:
         Pongratz et al. 2023, Lesion location across diagnostic regions in multiple sclerosis, NeuroImage: Clinical
@@ -71,6 +74,14 @@ class LesionModel:
     load_spread: float = 0.6
     limits_mm: Sequence[float] = (3.0, 25.0)
     confluence: float = 0.25
+
+    def __post_init__(self) -> None:
+        low, high = self.limits_mm
+        if not (self.load_spread >= 0 and 0 < low <= high and 0 <= self.confluence <= 1):
+            raise ValueError(
+                "lesions: expected load_spread >= 0, ascending limits_mm above 0 and confluence in 0..1, received "
+                f"{self.load_spread}, {list(self.limits_mm)} and {self.confluence}"
+            )
 
     def kind(self, place: str) -> LesionKind:
         """Lesions of one of `PLACES`."""

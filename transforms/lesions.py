@@ -127,8 +127,7 @@ def _paint(
         return
     blob &= white
     if place == "deep":
-        grey = head.indices[box] == head.tissues.index("gm")
-        blob &= signed_distance(grey, head.spacing_mm) > FROM_GREY_MM
+        blob &= _away_from_grey(head, box)
     blob[within] = True
     # Beyond a sulcus or a ventricle there is other white matter.
     pieces, _ = label(blob)
@@ -139,6 +138,19 @@ def _white(head: CrispHead, box: Box) -> Mask:
     part = head.indices[box]
     white: Mask = (part == head.tissues.index("wm")) | (part == head.tissues.index("lesion"))
     return white
+
+
+def _away_from_grey(head: CrispHead, box: Box) -> Mask:
+    """Where deep lesions may be in a box; grey matter outside of it counts as well."""
+    wide, inner = [], []
+    for extent, count, spacing in zip(box, head.indices.shape, head.spacing_mm, strict=True):
+        margin = math.ceil(FROM_GREY_MM / spacing) + 1
+        start = max(0, extent.start - margin)
+        wide.append(slice(start, min(count, extent.stop + margin)))
+        inner.append(slice(extent.start - start, extent.stop - start))
+    grey = head.indices[tuple(wide)] == head.tissues.index("gm")
+    away: Mask = (signed_distance(grey, head.spacing_mm) > FROM_GREY_MM)[tuple(inner)]
+    return away
 
 
 def _unit_vector(first: float, second: float) -> npt.NDArray[np.float64]:

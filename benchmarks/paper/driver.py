@@ -77,7 +77,11 @@ def _parser(driver: Driver) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=driver.description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--budget", required=True, help="name of a shipped budget, such as smoke, cpu or gpu, or a YAML file like theirs")
+    parser.add_argument(
+        "--budget",
+        required=True,
+        help="name of a shipped budget, such as smoke, cpu or gpu, or a YAML file like theirs",
+    )
     parser.add_argument("--heads", required=True, type=Path, help="folder of label maps")
     parser.add_argument(
         "--runs", required=True, type=Path, help="folder of trainings and results, made if missing"

@@ -14,7 +14,10 @@ def test_the_gpu_budget_is_the_papers() -> None:
     assert (budget.epochs, budget.batch_size, budget.learning_rate) == (50, 12, 1e-4)
     assert round(budget.halve_after * budget.epochs) == 20
     assert budget.slices == tuple(range(57))
-    assert (budget.reconstruction_sizes["n_filters"], budget.sizes["unet_channels"]) == (64, [64, 128, 256, 512])
+    assert (budget.reconstruction_sizes["n_filters"], budget.sizes["unet_channels"]) == (
+        64,
+        [64, 128, 256, 512],
+    )
     assert budget.test_heads == 3
 
 

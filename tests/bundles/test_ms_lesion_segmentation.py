@@ -71,7 +71,7 @@ def test_a_missing_contrast_ends_the_workflow_with_its_name(
     options = ("--bundle_root", bundle, "--dataset_dir", first.parents[1], "--output_dir", tmp_path / "out")
     ended = monai("run", "--config_file", bundle / "configs" / "inference.json", *options)
     assert ended.returncode != 0
-    expected = f"{first}: find contrasts: expected one a_FLAIR.nii.gz beside it, received none"
+    expected = f"{first}: find contrasts: expected one image a_FLAIR beside it, received none"
     assert expected in ended.stdout
     assert not (tmp_path / "out").exists()
 

@@ -134,6 +134,8 @@ def test_what_cannot_be_built_or_taken_is_refused(seeded: None):
     for places in ("10", "1010", "1x1"):
         with pytest.raises(ValueError, match=f"expected places such as '101', received '{places}'"):
             AttentionUNet(places=places)
+    with pytest.raises(ValueError, match="expected places such as '101', received 101"):
+        AttentionUNet(places=101)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="expected channels of at least 2 levels, received 1"):
         AttentionUNet(channels=(4,))
     with pytest.raises(ValueError, match=r"expected \(batch, 3, slice, y, x\), received \[1, 2, 4, 8, 8\]"):

@@ -13,7 +13,16 @@ def write(root: Path, *names: str) -> None:
 
 
 def test_inputs_and_outputs_are_no_part_of_a_bundle(tmp_path: Path) -> None:
-    write(tmp_path, "LICENSE", "configs/a.json", "models/m.pt", "eval/code.py", "data/a.h5", "docs/eval/a.md", "run/log.0")
+    write(
+        tmp_path,
+        "LICENSE",
+        "configs/a.json",
+        "models/m.pt",
+        "eval/code.py",
+        "data/a.h5",
+        "docs/eval/a.md",
+        "run/log.0",
+    )
     listed = list_bundle_files(tmp_path, "s")
     assert sorted(listed.files) == ["LICENSE", "configs/a.json", "docs/eval/a.md", "models/m.pt"]
     assert listed.files["models/m.pt"] == tmp_path / "models/m.pt"

@@ -76,12 +76,12 @@ def test_the_images_of_a_case_come_in_the_order_that_is_wanted(tmp_path: Path) -
     [
         (
             ["a_T2w.nii.gz", "a_FLAIR.nii"],
-            "a_T2w.nii.gz: {}: expected one a_T1w.nii.gz beside it, received none",
+            "a_T2w.nii.gz: {}: expected one image a_T1w beside it, received none",
         ),
-        (["a_T1w.nii"], "a_T1w.nii: {}: expected one a_T2w.nii.gz beside it, received none"),
+        (["a_T1w.nii"], "a_T1w.nii: {}: expected one image a_T2w beside it, received none"),
         (
             ["a_T1w.nii", "a_T1w.nii.gz", "a_T2w.nii", "a_FLAIR.nii"],
-            "a_T1w.nii: {}: expected one a_T1w.nii.gz beside it, received a_T1w.nii, a_T1w.nii.gz",
+            "a_T1w.nii: {}: expected one image a_T1w beside it, received a_T1w.nii, a_T1w.nii.gz",
         ),
     ],
 )

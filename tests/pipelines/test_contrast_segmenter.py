@@ -108,13 +108,14 @@ def test_cases_that_do_not_fit_cost_themselves_alone(bundle: str, tmp_path: Path
     assert result.failed.keys() == {"dark", "missing", "moved", "other"}
     of = {case: reason.removeprefix(f"{folder}/") for case, reason in result.failed.items()}
     assert of["missing"] == (
-        "missing_T1w.nii.gz: find contrasts: expected one missing_FLAIR.nii.gz beside it, received none"
+        "missing_T1w.nii.gz: find contrasts: expected one image missing_FLAIR beside it, received none"
     )
     assert of["moved"] == (
         "moved_T2w.nii.gz: read contrasts: expected the same affine to 0.001, received a difference of 1"
     )
-    assert of["dark"].startswith(
-        "dark_T1w.nii.gz: segment: expected images that the bundle prepares, received "
+    assert of["dark"] == (
+        "dark_T1w.nii.gz: segment: expected images that the bundle prepares, received image 2: expected values that "
+        "differ between the percentiles 0.5 and 99.5, received 0 and 0"
     )
     assert of["other"].startswith("other_T1w.nii.gz: read NIfTI: expected ")
     assert sorted(path.name for path in (tmp_path / "out").glob("*.nii.gz")) == ["a_seg.nii.gz"]

@@ -134,6 +134,14 @@ def test_an_input_is_never_replaced(heads: Path, tmp_path: Path):
         ({"count": 0}, r"^count: expected 1\.\.999 patients of every head, received 0$"),
         ({"count": 1000}, r"^count: expected 1\.\.999 patients of every head, received 1000$"),
         ({"seed": -1}, r"^seed: expected 0\.\.2\*\*63 - 1, received -1$"),
+        (
+            {"noise": (-0.1, 0.1)},
+            r"^noise: expected a range that rises from 0 or more, received \[-0\.1, 0\.1\]$",
+        ),
+        (
+            {"noise": (0.2, 0.1)},
+            r"^noise: expected a range that rises from 0 or more, received \[0\.2, 0\.1\]$",
+        ),
     ],
 )
 def test_impossible_settings_are_refused(changes: dict[str, Any], message: str):

@@ -25,8 +25,8 @@ class Halves(SimulatedHeads):
     def describe(self, head: CrispHead, volume: NiftiVolume, codes: LabelCodes) -> dict[str, Any]:
         return {"described": (head.indices.shape, volume.array.shape, codes.name)}
 
-    def describe_part(self, part: int) -> dict[str, Any]:
-        return {"half": part}
+    def describe_part(self, subject: str, part: int) -> dict[str, Any]:
+        return {"half": part, "named": f"{subject}/{part}"}
 
 
 def halves(heads: list[Path], seed: int = 0, parts: tuple[int, ...] = (5, 7)) -> Halves:
@@ -44,6 +44,7 @@ def test_the_transform_gets_the_head_what_is_known_of_it_and_the_part(small_head
         ("head_2", 5),
         ("head_2", 7),
     ]
+    assert items[3]["named"] == "head_2/7"
     assert {item["epoch"] for item in items} == {2}
     assert items[0]["described"] == ((64, 72, 60), (60, 72, 64), "freesurfer")
     assert items[0]["head"] is data[0, 1]["head"]

@@ -67,3 +67,8 @@ def test_crops_that_fill_no_whole_steps_are_refused(crops: int, batch_size: int)
     expected = f"expected as many crops of a patient as fill steps of {batch_size}, or .*, received {crops}"
     with pytest.raises(ValueError, match=expected):
         split(crops, batch_size)
+
+
+def test_several_steps_are_made_of_one_patient_at_a_time() -> None:
+    with pytest.raises(ValueError, match="or a number that divides it, received 4"):
+        split(crops=4, batch_size=2, patients=2)

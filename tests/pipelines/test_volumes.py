@@ -46,7 +46,7 @@ def cropped(small_heads: list[Path]) -> SimulatedVolumes:
 def test_items_are_patients_of_each_head_on_a_grid_that_holds_it(volumes: SimulatedVolumes):
     assert len(volumes) == 4
     items = [volumes[1, index] for index in range(4)]
-    assert [item["subject"] for item in items] == ["head_1", "head_1", "head_2", "head_2"]
+    assert [item["subject"] for item in items] == ["head_1_0", "head_1_1", "head_2_0", "head_2_1"]
     for item in items:
         shape = item["label"].shape[1:]
         assert item["image"].shape == (3, *shape)
@@ -93,9 +93,15 @@ def test_codes_without_regions_and_heads_without_white_matter_are_refused(tmp_pa
     labels[10:20, 10:20, 10:20] = 3
     write_nifti(tmp_path / "head.nii.gz", labels, np.eye(4))
     data, nothing = [{"label_map": str(tmp_path / "head.nii.gz")}], Compose([])
-    with pytest.raises(ValueError, match=r"^lesion sites: expected white matter among the regions"):
+    with pytest.raises(
+        ValueError,
+        match=r"head.nii.gz: simulated volumes: expected a head that items can be made of, received lesion sites: ",
+    ):
         SimulatedVolumes(data, nothing)
-    with pytest.raises(ValueError, match=r"^brain regions: expected a code table with regions"):
+    with pytest.raises(
+        ValueError,
+        match=r"head.nii.gz: simulated volumes: .*received brain regions: expected a code table with regions",
+    ):
         SimulatedVolumes(data, nothing, codes="brainweb_20")
     with pytest.raises(ValueError, match=r"^simulated volumes: expected at least one label map"):
         SimulatedVolumes([], nothing)

@@ -32,3 +32,14 @@ def test_each_place_has_its_lesions():
 def test_impossible_lesions_are_refused(wrong: dict[str, Any]):
     with pytest.raises(ValueError, match=r"^lesions: expected number >= 0, .* received LesionKind\("):
         LesionKind(**{"number": 1.0, "diameter_mm": 4.0, "spread": 0.3, **wrong})
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"load_spread": -0.1}, {"limits_mm": (25.0, 3.0)}, {"limits_mm": (0.0, 3.0)}, {"confluence": 1.5}],
+)
+def test_an_impossible_model_is_refused(wrong: dict[str, Any]):
+    with pytest.raises(
+        ValueError, match=r"^lesions: expected load_spread >= 0, .* received \S+, \[.*\] and "
+    ):
+        LesionModel(**wrong)

@@ -10,6 +10,7 @@ from kseg.transforms.head import CrispHead
 from kseg.transforms.lesion_model import PLACES, LesionKind, LesionModel
 from kseg.transforms.lesion_sites import lesion_sites
 from kseg.transforms.lesions import add_lesions, heal_lesions
+from kseg.transforms.signed_distance import signed_distance
 
 NONE = LesionKind(0.0, 4.0, 0.3)
 
@@ -51,13 +52,22 @@ def test_lesions_of_a_wall_touch_it(place: str, region: str, brain):
 
 
 def test_deep_lesions_keep_away_from_grey_matter_and_infratentorial_ones_are_below(brain):
-    grey = distance_transform_edt(brain.head.membership("gm") == 0, sampling=2.0)
+    grey = signed_distance(brain.head.membership("gm") > 0, (2.0, 2.0, 2.0))
     deep = lesions(brain, 2, only("deep", LesionKind(20.0, 8.0, 0.3)))
     assert deep.sum() > 200
     assert grey[deep].min() > 2
     below = lesions(brain, 2, only("infratentorial", LesionKind(6.0, 5.0, 0.3)))
     assert below.any()
     assert (brain.regions[below] == REGIONS.index("infratentorial")).all()
+
+
+def test_grey_matter_beside_a_lesion_counts_however_small_the_voxels(brain):
+    fine = replace(brain.head, spacing_mm=(1.0, 1.0, 1.0))
+    places = lesion_sites(fine, brain.regions)
+    grey = signed_distance(fine.membership("gm") > 0, fine.spacing_mm)
+    for seed in range(10):
+        ill = add_lesions(fine, places, generator(seed), only("deep", LesionKind(40.0, 5.0, 0.3, (1.0, 2.0))))
+        assert grey[ill.membership("lesion") > 0].min() > 2
 
 
 def test_their_number_is_that_of_the_model(brain):
@@ -116,11 +126,12 @@ def test_a_lesion_does_not_reach_across_other_tissue(brain):
     sheet[:, :, 34:36] = np.where(sheet[:, :, 34:36] == 3, 1, sheet[:, :, 34:36])
     split = replace(brain.head, indices=sheet)
     places = lesion_sites(split, np.where(sheet == 1, 0, brain.regions).astype(np.uint8))
-    model = only("deep", LesionKind(1.0, 25.0, 0.0))
+    # However small the mean is, a patient has a lesion: here exactly one.
+    model = only("deep", LesionKind(1e-6, 25.0, 0.0))
     for seed in range(10):
         lesion = add_lesions(split, places, generator(seed), model).membership("lesion") > 0
-        if len(pieces(lesion)) == 1:
-            assert not (lesion[:, :, :34].any() and lesion[:, :, 36:].any())
+        assert lesion.any()
+        assert not (lesion[:, :, :34].any() and lesion[:, :, 36:].any())
 
 
 def test_there_is_at_least_one_unless_the_model_has_none(brain):
