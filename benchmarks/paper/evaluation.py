@@ -20,10 +20,10 @@ from kseg.pipelines.segment import segment
 from kseg.pipelines.segment_settings import SegmentSettings
 from kseg.transforms.errors import InputError
 from paper.grid import Cell
-from paper.plan import Training, seen_key
+from paper.plan import Training, configuration_files, seen_key
 from paper.provenance import commit, hardware
 from paper.records import read_record, write_record
-from paper.training import configurations, finished, weights_of
+from paper.training import finished, weights_of
 
 _STAGE = "evaluate cell"
 _KEYS = ("trainings", "test_heads", "seconds", "commits", "hardware")
@@ -159,7 +159,8 @@ def _write_bundle(training: Training, options: Mapping[str, Any], folder: Path, 
     shipped = find_bundle(training.bundle) / "configs"
     (folder / "configs").mkdir(parents=True, exist_ok=True)
     (folder / "models").mkdir(exist_ok=True)
-    parser = ConfigParser(ConfigParser.load_config_files(configurations(training)))
+    files = configuration_files(training.bundle, training.configs)
+    parser = ConfigParser(ConfigParser.load_config_files([str(path) for path in files]))
     parser.update(training.arguments)
     inference = json.loads((shipped / "inference.json").read_text(encoding="utf-8"))
     definition = inference["network_def"] | parser.get_parsed_content("network_overrides")

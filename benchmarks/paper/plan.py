@@ -1,10 +1,12 @@
 """The trainings of a cell: stages with everything that decides their result, under one budget for all methods."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kseg.pipelines.bundle_folder import find_bundle
 from paper.budget import Budget, Heads
 from paper.grid import Cell, Method
 from paper.records import short_digest
@@ -40,6 +42,29 @@ class Training:
     unit: str
     seen: int
     unused: Mapping[str, Any]
+
+
+def configuration_files(bundle: str, configs: Sequence[str]) -> list[Path]:
+    """The configuration files of a training, the later one over the earlier.
+
+    Args:
+        bundle: name of the bundle.
+        configs: as in `Training`.
+    """
+    folder = find_bundle(bundle) / "configs"
+    return [folder / "train.json", *(folder / "methods" / f"{name}.json" for name in configs)]
+
+
+def read_configuration(bundle: str, configs: Sequence[str]) -> list[Any]:
+    """What a bundle itself says of a training: its configuration files, and the network that they start from.
+
+    Args:
+        bundle: name of the bundle.
+        configs: as in `Training`.
+    """
+    files = [json.loads(path.read_text(encoding="utf-8")) for path in configuration_files(bundle, configs)]
+    inference = json.loads((find_bundle(bundle) / "configs" / "inference.json").read_text(encoding="utf-8"))
+    return [*files, inference["network_def"]]
 
 
 def seen_key(unit: str) -> str:
@@ -82,6 +107,7 @@ def plan_cell(cell: Cell, method: Method, budget: Budget, heads: Heads) -> list[
         parts = {part: planned[earlier] for part, earlier in stage.warm_start.items()}
         decisive = {
             "configs": stage.configs,
+            "configuration": read_configuration(BUNDLE, stage.configs),
             "arguments": arguments,
             "heads": [path.name for path in heads.train],
             "warm_start": {part: training.name for part, training in parts.items()},

@@ -9,7 +9,7 @@ from paper.evaluation import Inference
 from paper.experiment import Experiment
 from paper.grid import Cell
 from paper.patients import simulate_test_patients
-from paper.plan import Training
+from paper.plan import Training, read_configuration
 from paper.records import short_digest
 from paper.rsanet_budget import RsanetBudget
 from paper.scans import head_names
@@ -60,6 +60,7 @@ class RsanetExperiment(Experiment):
         decisive = {
             "bundle": BUNDLE,
             "configs": stage.configs,
+            "configuration": read_configuration(BUNDLE, stage.configs),
             "arguments": arguments,
             "heads": [path.name for path in self.heads.train],
         }

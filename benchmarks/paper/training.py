@@ -14,7 +14,7 @@ from kseg.networks.warm_start import read_checkpoint
 from kseg.pipelines.bundle_folder import find_bundle
 from kseg.transforms.atomic import atomic_path
 from kseg.transforms.errors import InputError
-from paper.plan import Training, seen_key
+from paper.plan import Training, configuration_files, seen_key
 from paper.provenance import commit, hardware
 from paper.records import locked, read_record, write_record
 
@@ -34,13 +34,6 @@ _KEEP_MEMORY = {
 def weights_of(training: Training, runs: Path) -> Path:
     """Where a training leaves its weights."""
     return runs / "stages" / training.name / "weights.pt"
-
-
-def configurations(training: Training) -> list[str]:
-    """The configuration files of a training, the later one over the earlier."""
-    configs = find_bundle(training.bundle) / "configs"
-    methods = [configs / "methods" / f"{name}.json" for name in training.configs]
-    return [str(path) for path in (configs / "train.json", *methods)]
 
 
 def train(training: Training, runs: Path, num_workers: int) -> dict[str, Any]:
@@ -89,7 +82,7 @@ def _arguments(training: Training, runs: Path, num_workers: int) -> dict[str, An
     # The validation that a configuration asks for sees a training head and never runs: the test heads stay unseen.
     label_maps = [str(path.resolve()) for path in (*training.train, training.train[-1])]
     return {
-        "config_file": configurations(training),
+        "config_file": [str(path) for path in configuration_files(training.bundle, training.configs)],
         "bundle_root": str(find_bundle(training.bundle)),
         "output_dir": str(weights_of(training, runs).parent.resolve()),
         "label_maps": label_maps,

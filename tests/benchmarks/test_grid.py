@@ -1,9 +1,12 @@
 """Which cells there are, in which order, and what each of them trains."""
 
 import hashlib
+import json
+import shutil
 from pathlib import Path
 
 import pytest
+from paper import plan
 from paper.budget import Budget, Heads, load_budget
 from paper.grid import Cell, all_cells, figure5_cell, figure6_cells, load_grid, table_cells
 from paper.plan import share_epochs
@@ -137,16 +140,36 @@ def test_the_name_of_a_training_does_not_depend_on_where_the_heads_lie(
     assert SeranetExperiment(GRID, other, tmp_path, experiment.budget).plan(cell)[0].name != name
 
 
+@pytest.mark.parametrize("changed", ["train.json", "methods/joint.json", "inference.json"])
+def test_a_training_of_another_configuration_is_another_training(
+    changed: str, experiment: SeranetExperiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = Path(shutil.copytree(find_bundle("brain_kspace_segmentation"), tmp_path / "bundle"))
+    monkeypatch.setattr(plan, "find_bundle", lambda name: bundle)
+    cell = Cell("joint", "cascade", 1, 0.1, 0)
+    before = experiment.plan(cell)[0].name
+    path = bundle / "configs" / changed
+    content = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(content, indent=1), encoding="utf-8")
+    assert experiment.plan(cell)[0].name == before
+    content["network_def" if changed == "inference.json" else "shear"] = {"n_blocks": 7}
+    path.write_text(json.dumps(content), encoding="utf-8")
+    assert experiment.plan(cell)[0].name != before
+
+
 @pytest.mark.parametrize(
     ("name", "digest"),
     [
-        ("smoke", "727623031f8d15c8"),
-        ("cpu", "4a8d055cdf8b4137"),
-        ("cpu_long", "c64fb576bf8ab94a"),
-        ("gpu", "c113d9486fd9fe95"),
+        ("smoke", "b02d1afdbfb84a13"),
+        ("cpu", "78607926d769cf48"),
+        ("cpu_long", "53d18c090e14bcb6"),
+        ("gpu", "0f8a41a057647ac3"),
     ],
 )
-def test_trainings_keep_their_names_so_that_what_was_run_is_found_again(name: str, digest: str) -> None:
+def test_trainings_keep_their_names_so_that_what_was_run_is_found_again(
+    name: str, digest: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan, "read_configuration", lambda bundle, configs: [])
     train, test = (
         [Path(f"{kind}{number}.nii.gz") for number in range(n)] for kind, n in (("h", 14), ("t", 3))
     )

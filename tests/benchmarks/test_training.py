@@ -11,7 +11,7 @@ import torch
 from paper.experiment import read_cells, run_cells
 from paper.grid import Cell
 from paper.seranet_experiment import SeranetExperiment
-from paper.training import configurations, finished, train, weights_of
+from paper.training import finished, train, weights_of
 
 from kseg.transforms.errors import InputError
 
@@ -47,7 +47,7 @@ def test_the_test_heads_are_kept_from_the_training(experiment: SeranetExperiment
     assert "c.nii.gz" not in names
     assert told["val_interval"] > told["epochs"]
     assert told["num_workers"] == 3
-    assert [Path(path).name for path in configurations(first)] == ["train.json", "reconstruction.json"]
+    assert [Path(path).name for path in told["config_file"]] == ["train.json", "reconstruction.json"]
 
 
 def test_the_environment_of_the_user_goes_first(experiment, trainer, monkeypatch) -> None:
