@@ -1,7 +1,6 @@
 """Slice-wise attention: whole slices as tokens, along one direction or along all three in turn."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 # The axis of (batch, channel, slice, y, x) along which the slices of a plane follow each other.
@@ -43,35 +42,50 @@ class SliceAggregation(nn.Module):
         self.value = nn.Conv1d(channels, channels, 1)
         self.gain = nn.Parameter(torch.tensor(10.0)) if similarity == "cosine" else None
 
-    def forward(self, x: Tensor, axis: int) -> Tensor:
-        """Gather along an axis of `(batch, channel, slice, y, x)`; the shape stays."""
-        slices = x.movedim(axis, 1)
-        voxels = slices.flatten(3).flatten(0, 1).contiguous()
-        tokens = self.value(voxels).reshape(slices.shape[0], slices.shape[1], -1)
-        weights = self.attention(voxels, slices.shape[0]).to(tokens.dtype)
-        return torch.matmul(weights, tokens).reshape(slices.shape).movedim(1, axis)
-
-    def attention(self, voxels: Tensor, n_batch: int) -> Tensor:
-        """Attention map: what each slice takes from each.
+    def forward(self, x: Tensor, axis: int, scale: Tensor | None = None) -> Tensor:
+        """Gather along an axis.
 
         Args:
-            voxels: slices of one item of the batch after the other, `(batch * slice, channel, voxel)`.
-            n_batch: items of the batch.
+            x: `(batch, channel, slice, y, x)`.
+            axis: of the slices.
+            scale: a number that the result is multiplied with, 1 if not given.
 
         Returns:
-            `(batch, taking slice, given slice)`; the rows sum to 1.
+            A tensor of the shape of x.
         """
-        weight, bias, gain = self.match.weight, self.match.bias, self.gain
-        if gain is not None and bias is not None:
+        query, key, tokens = self._tokens(x, axis, scale)
+        gathered = torch.matmul(self._weights(query, key).to(tokens.dtype), tokens)
+        return gathered.reshape(x.movedim(axis, 1).shape).movedim(1, axis)
+
+    def attention(self, x: Tensor, axis: int) -> Tensor:
+        """What each slice takes from each, `(batch, taking slice, given slice)`; the rows sum to 1."""
+        query, key, _ = self._tokens(x, axis, None)
+        return self._weights(query, key)
+
+    def _tokens(self, x: Tensor, axis: int, scale: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """M2, M1 and M3, each `(batch, slice, length)`: one product, with all factors in its weights."""
+        slices = x.movedim(axis, 1)
+        voxels = slices.flatten(3).flatten(0, 1).contiguous()
+        match, value = self.match.weight[:, :, 0], self.value.weight[:, :, 0]
+        match_bias, value_bias = self.match.bias, self.value.bias
+        assert match_bias is not None
+        assert value_bias is not None
+        if self.gain is not None:
             # The cosine stays as it is, and float16 holds the products of tokens of any length.
             length = voxels.shape[1] * voxels.shape[2]
-            root = torch.full((), length, dtype=torch.float32, device=voxels.device).rsqrt()
-            weight, bias = weight * root, bias * root
-        pairs = F.conv1d(voxels, weight, bias).reshape(n_batch, voxels.shape[0] // n_batch, 2, -1)
-        query, key = pairs.unbind(2)
+            root = torch.full((), length, dtype=torch.float32, device=x.device).rsqrt()
+            match, match_bias = match * root, match_bias * root
+        if scale is not None:
+            value, value_bias = value * scale, value_bias * scale
+        weight, bias = torch.cat([match, value]), torch.cat([match_bias, value_bias])
+        embedded = torch.baddbmm(bias[None, :, None], weight.expand(voxels.shape[0], -1, -1), voxels)
+        query, key, tokens = embedded.reshape(slices.shape[0], slices.shape[1], 3, -1).unbind(2)
+        return query, key, tokens
+
+    def _weights(self, query: Tensor, key: Tensor) -> Tensor:
         logits = torch.matmul(query, key.transpose(1, 2))
-        if gain is not None:
-            logits = gain * logits.float() / (_length(query) * _length(key).transpose(1, 2))
+        if self.gain is not None:
+            logits = self.gain * logits.float() / (_length(query) * _length(key).transpose(1, 2))
         return torch.softmax(logits, dim=-1)
 
 
@@ -111,7 +125,7 @@ class SliceAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Attended features; x `(batch, channel, slice, y, x)`, as is the result."""
-        attended: Tensor = x + self.scale * self.aggregation(x, self.axis)
+        attended: Tensor = x + self.aggregation(x, self.axis, self.scale)
         return attended
 
 
@@ -138,7 +152,7 @@ class RecurrentSliceAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Attended features; x `(batch, channel, slice, y, x)`, as is the result."""
         for index, axis in enumerate(self.axes):
-            x = x + self.scales[index] * self.aggregation(x, axis)
+            x = x + self.aggregation(x, axis, self.scales[index])
         return x
 
 

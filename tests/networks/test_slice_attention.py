@@ -170,11 +170,6 @@ def test_after_three_directions_every_voxel_has_heard_from_every_one(seeded: Non
     assert heard.all()
 
 
-def weights(aggregation: SliceAggregation, x: Tensor, axis: int) -> Tensor:
-    slices = x.movedim(axis, 1)
-    return aggregation.attention(slices.flatten(3).flatten(0, 1), x.shape[0])
-
-
 def test_among_tokens_of_one_length_the_cosine_is_the_product(seeded: None):
     """The slices are one slice, rolled; the gain is the product of the lengths."""
     product, cosine = SliceAggregation(3, "product"), SliceAggregation(3, "cosine")
@@ -184,9 +179,9 @@ def test_among_tokens_of_one_length_the_cosine_is_the_product(seeded: None):
     query, key, _ = tokens_of(product, x, axis=2)
     assert cosine.gain is not None
     cosine.gain.data = query[0, 0].norm() * key[0, 0].norm()
-    expected = weights(product, x, axis=2)
+    expected = product.attention(x, axis=2)
     assert 0.05 < expected.max() - expected.min() < 0.95
-    torch.testing.assert_close(weights(cosine, x, axis=2), expected)
+    torch.testing.assert_close(cosine.attention(x, axis=2), expected)
 
 
 def resembling_slices(n_slices: int) -> Tensor:
@@ -205,11 +200,11 @@ def of_ones(similarity: str) -> SliceAggregation:
 
 def test_at_real_size_the_product_is_blind_and_overflows(seeded: None):
     x, aggregation = resembling_slices(4), of_ones("product")
-    sharp = weights(aggregation, x, axis=4)
+    sharp = aggregation.attention(x, axis=4)
     assert sharp.diagonal(dim1=1, dim2=2).min() == 1
     sharp.square().sum().backward()
     assert not aggregation.match.weight.grad.any()
-    assert not weights(aggregation.half(), x.half(), axis=4).isfinite().all()
+    assert not aggregation.half().attention(x.half(), axis=4).isfinite().all()
     # Nor does the root of the length help, the scale of other attention.
     tokens = x.movedim(4, 1).flatten(2)
     rooted = (tokens @ tokens.mT / tokens.shape[-1] ** 0.5).softmax(-1)
@@ -222,14 +217,13 @@ def test_at_real_size_the_cosine_is_not(dtype: torch.dtype, seeded: None):
     tokens = F.normalize(x.movedim(4, 1).flatten(2).double(), dim=-1)
     exact = (10 * tokens @ tokens.mT).softmax(-1)
     aggregation = of_ones("cosine").to(dtype)
-    received = weights(aggregation, x.to(dtype), axis=4)
+    received = aggregation.attention(x.to(dtype), axis=4)
     tolerance = {torch.float32: 1e-5, torch.bfloat16: 2e-2, torch.float16: 2e-3}[dtype]
     torch.testing.assert_close(received.double(), exact, rtol=0, atol=tolerance)
     assert 0.25 < received.diagonal(dim1=1, dim2=2).max() < 0.6
-    if dtype != torch.float16:  # whose convolutions take half a minute backwards
-        received.square().sum().backward()
-        assert aggregation.match.weight.grad.isfinite().all()
-        assert aggregation.match.weight.grad.abs().max() > 1e-4
+    received.square().sum().backward()
+    assert aggregation.match.weight.grad.isfinite().all()
+    assert aggregation.match.weight.grad.abs().max() > 1e-4
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
