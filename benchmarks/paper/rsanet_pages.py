@@ -124,8 +124,9 @@ def _conditions(experiment: RsanetExperiment) -> list[str]:
         f"of {budget.batch_size}; every epoch makes a new patient of each head, and the same seed gives the same "
         "patients and crops in the same order",
         f"Adam, learning rate {budget.learning_rate:g}{halved}; {budget.precision}; {sizes}",
-        "Dice over the batch + cross entropy in the place of the paper's weighted cross entropy, gradients clipped "
-        "at 1; RSA compares slices by the cosine times a learned gain; one split of the heads, where the paper has five",
+        "Dice over the batch + cross entropy in the place of the paper's weighted cross entropy, gradients "
+        "clipped at 1; RSA compares slices by the cosine times a learned gain; one split of the heads, where the "
+        "paper has five",
         "weights after the last epoch: none is chosen by the test heads, which training never sees",
         f"{budget.patients} simulated patients of each of {len(heads.test)} test heads, which are no deformations of "
         "the training heads; the same for every method, in windows of the size of the crops",
