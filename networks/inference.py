@@ -6,6 +6,10 @@ from typing import TypeVar
 import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.nn.utils.memory_format import (
+    convert_conv2d_weight_memory_format,
+    convert_conv3d_weight_memory_format,
+)
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -42,8 +46,8 @@ def for_inference(network: Network, dtype: torch.dtype = torch.float32) -> Netwo
     for module in fast.modules():
         if isinstance(module, _CONVOLUTIONS):
             module.to(dtype)
-            last = torch.channels_last if module.weight.dim() == 4 else torch.channels_last_3d
-            module.to(memory_format=last)  # type: ignore[call-overload]
+    convert_conv2d_weight_memory_format(fast, torch.channels_last)
+    convert_conv3d_weight_memory_format(fast, torch.channels_last_3d)
     return fast
 
 
