@@ -2,7 +2,7 @@
 
 import torch
 from bench_simulation import medians, print_table
-from monai.transforms import CenterSpatialCrop, ScaleIntensityRangePercentiles
+from monai.transforms import CenterSpatialCrop
 from torch import Tensor, nn
 
 from kseg.networks.inference import for_inference, inference_dtype
@@ -15,6 +15,7 @@ from kseg.transforms.brain_regions import regions_of_mni152
 from kseg.transforms.channels import network_input
 from kseg.transforms.grid import GridRange
 from kseg.transforms.mni152 import mni152_head
+from kseg.transforms.percentile_scaling import ScaleBetweenPercentilesd
 from kseg.transforms.phantom import make_phantom
 
 DTYPE = inference_dtype(torch.device("cpu"))
@@ -53,8 +54,7 @@ def windows(size: tuple[int, int, int]) -> Tensor:
     head = mni152_head()
     transform = LesionSettings().transform().set_random_state(0)
     patient = transform({"head": head, **describe_patient(head, regions_of_mni152(head), GridRange())})
-    normalise = ScaleIntensityRangePercentiles(0.5, 99.5, 0.0, 1.0, channel_wise=True)
-    image = torch.as_tensor(normalise(patient["image"]))
+    image = ScaleBetweenPercentilesd("image")({"image": patient["image"]})["image"]
     image = CenterSpatialCrop((size[0], 2 * size[1], 2 * size[2]))(image)
     return torch.stack([x for half in image.split(size[1], dim=2) for x in half.split(size[2], dim=3)])
 

@@ -1,5 +1,6 @@
 """Intensities between two percentiles, brought to 0 and 1."""
 
+import math
 from collections.abc import Hashable
 
 import torch
@@ -61,7 +62,7 @@ class ScaleBetweenPercentilesd(MapTransform):
 
     def _range(self, number: int, channel: Tensor) -> tuple[float, float]:
         low, high = (float(percentile(channel, share)) for share in (self.lower, self.upper))
-        if not low < high < float("inf"):
+        if not -math.inf < low < high < math.inf:
             raise ValueError(
                 f"image {number}: expected values that differ between the percentiles {self.lower:g} and "
                 f"{self.upper:g}, received {low:g} and {high:g}"
