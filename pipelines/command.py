@@ -7,6 +7,7 @@ mistyped option should.
 import logging
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn
 
@@ -15,7 +16,14 @@ import typer
 from kseg import __version__
 from kseg.pipelines.batch import BatchResult
 from kseg.pipelines.bundle_command import bundle_app
-from kseg.pipelines.command_options import DEFAULT_BUNDLE, Bundle
+from kseg.pipelines.command_options import (
+    DEFAULT_BUNDLE,
+    Bundle,
+    CenterLines,
+    ScanOptions,
+    Seed,
+    with_scan_options,
+)
 from kseg.pipelines.evaluate_command import evaluate, report
 
 app = typer.Typer(
@@ -29,16 +37,10 @@ app = typer.Typer(
 )
 app.add_typer(bundle_app)
 
-Source = Literal["freesurfer", "brainweb_20", "brainweb_normal", "brainweb_20_fuzzy", "brainweb_normal_fuzzy"]
-SequenceName = Literal["spin_echo", "gradient_echo", "inversion_recovery"]
-NoiseReference = Literal["csf", "gm", "wm", "image_max", "rms", "absolute"]
-Pattern = Literal["gaussian", "uniform", "equispaced", "poisson"]
 Trust = Annotated[
     bool, typer.Option("--trust", help="Use a bundle that `kseg bundle check` refuses; it may run code.")
 ]
 Output = Annotated[Path, typer.Argument(metavar="OUT", file_okay=False, help="Output folder.")]
-CenterLines = Annotated[int, typer.Option(min=0, help="Central lines that are always measured.")]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
 
 
 def main() -> None:
@@ -70,32 +72,14 @@ def _options(
 
 
 @app.command(epilog="Example: kseg simulate heads/ scans/ --fraction 0.3 --noise 0.1")
+@with_scan_options
 def simulate(
     labels: Annotated[Path, typer.Argument(metavar="LABELS", help="Label map, or a folder of them.")],
     output: Output,
-    source: Annotated[Source, typer.Option(help="What the files are.")] = "freesurfer",
-    oracle: Annotated[
-        Literal["majority", "centre_slice"], typer.Option(help="Label of a thick voxel.")
-    ] = "majority",
-    sequence: Annotated[SequenceName, typer.Option(help="Pulse sequence.")] = "spin_echo",
-    te: Annotated[float | None, typer.Option(help="Echo time, seconds.")] = None,
-    tr: Annotated[float | None, typer.Option(help="Repetition time, seconds.")] = None,
-    ti: Annotated[float | None, typer.Option(help="Inversion time, seconds.")] = None,
-    flip: Annotated[float | None, typer.Option(help="Excitation angle, degrees.")] = None,
-    time_jitter: Annotated[float, typer.Option(help="Largest relative change of TE and TR per head.")] = 0.0,
-    tissues: Annotated[str, typer.Option(help="Tissue table: 1.5T, 3T or a YAML file.")] = "1.5T",
-    coils: Annotated[int, typer.Option(help="Receive coils.")] = 1,
     noise: Annotated[float, typer.Option(help="Noise level relative to the reference.")] = 0.1,
-    noise_reference: Annotated[
-        NoiseReference, typer.Option(help="Signal of a tissue, of the image, or nothing.")
-    ] = "csf",
-    pattern: Annotated[Pattern, typer.Option(help="Which lines, or points, are measured.")] = "gaussian",
     fraction: Annotated[float, typer.Option(help="Share of k-space that is measured, in (0, 1].")] = 0.3,
-    center_lines: CenterLines = 16,
-    mask_per: Annotated[
-        Literal["volume", "slice"], typer.Option(help="One mask, or one for each slice.")
-    ] = "volume",
-    seed: Seed = 0,
+    *,
+    scan: ScanOptions,
 ) -> None:
     """Simulate under-sampled k-space from label maps.
 
@@ -103,28 +87,9 @@ def simulate(
 
     A fuzzy model of BrainWeb is a file for each tissue; SUBJECT_csf_v.rawb.gz stands for SUBJECT_*.
     """
-    from kseg.pipelines.sequence_choice import make_sequence
-    from kseg.pipelines.simulate import SimulationSettings
     from kseg.pipelines.simulate import simulate as simulate_files
-    from kseg.transforms.dictionary_simulation import ScanProtocol
 
-    settings = SimulationSettings(
-        source=source,
-        oracle=oracle,
-        protocol=ScanProtocol(
-            sequence=make_sequence(sequence, te=te, tr=tr, ti=ti, flip=flip),
-            tissues=tissues,
-            n_coils=coils,
-            jitter=time_jitter,
-        ),
-        noise=noise,
-        noise_reference=noise_reference,
-        pattern=pattern,
-        fraction=fraction,
-        center_lines=center_lines,
-        mask_per=mask_per,
-        seed=seed,
-    )
+    settings = replace(scan.settings(), noise=noise, fraction=fraction)
     _finish(simulate_files(labels, output, settings), "simulated", labels)
 
 
@@ -199,6 +164,9 @@ def segment(
             show_default="as the bundle says",
         ),
     ] = None,
+    device: Annotated[
+        str, typer.Option(help="cpu, cuda, cuda:1 ...; auto is the first GPU, or the processor without one.")
+    ] = "auto",
     bids: Annotated[
         bool, typer.Option("--bids", help="INPUT is a BIDS dataset; write BIDS derivatives.")
     ] = False,
@@ -283,6 +251,7 @@ def segment(
         retry_failed=retry_failed,
         relist=relist,
         trust=trust,
+        device=device,
     )
     share = "" if run.shard.count == 1 else f", share {shard}"
     _finish(segment_files(source, output, bundle, settings, run), "segmented", f"{source}{share}")
@@ -295,6 +264,7 @@ app.command(
 
 
 @app.command(epilog="Example: kseg study heads/ study/ --fractions 0.1,0.2,0.3,0.5,1 --target 0.85")
+@with_scan_options
 def study(
     labels: Annotated[Path, typer.Argument(metavar="LABELS", help="Label map, or a folder of them.")],
     output: Output,
@@ -302,19 +272,19 @@ def study(
     fractions: Annotated[
         str, typer.Option(help="Shares of k-space that are measured, each in (0, 1].")
     ] = "0.05,0.1,0.15,0.2,0.3,0.4,0.5,0.7,1",
-    noise: Annotated[str, typer.Option(help="Noise levels relative to the signal of CSF.")] = "0.05,0.1,0.2",
+    noise: Annotated[str, typer.Option(help="Noise levels relative to the reference.")] = "0.05,0.1,0.2",
     target: Annotated[float, typer.Option(help="Mean Dice that a scan has to reach.")] = 0.85,
-    source: Annotated[Source, typer.Option(help="What the files are.")] = "freesurfer",
-    center_lines: CenterLines = 16,
-    seed: Seed = 0,
     trust: Trust = False,
+    *,
+    scan: ScanOptions,
 ) -> None:
     """Find the cheapest scan with which a bundle still segments well.
 
     Scans every head at each noise level and share of k-space, segments it, compares it with its labels, and
     writes OUT/study.csv and OUT/study.png. A study that was stopped goes on where it was.
+
+    The rest of the scan is chosen as for kseg simulate.
     """
-    from kseg.pipelines.simulate import SimulationSettings
     from kseg.pipelines.study import StudySettings
     from kseg.pipelines.study import study as run_study
     from kseg.pipelines.study_table import study_text
@@ -323,7 +293,7 @@ def study(
         fractions=_numbers("fractions", fractions),
         noises=_numbers("noise", noise),
         target=target,
-        scan=SimulationSettings(source=source, center_lines=center_lines, seed=seed),
+        scan=scan.settings(),
     )
     result = run_study(labels, output, bundle, settings, trust=trust)
     if result.results:

@@ -29,7 +29,7 @@ class ContrastSegmenter:
 
     Args:
         bundle: name or folder of the bundle, which is trusted.
-        network: its network.
+        network: its network, on the device where it computes.
         contrasts: of its images, in the order of the channels.
         options: replace those of the configuration.
     """
@@ -73,7 +73,8 @@ class ContrastSegmenter:
             expected, received = "images that the bundle prepares", str(error.__cause__ or error)
             raise input_error(error) or InputError(item.path, _SEGMENT, expected, received) from error
         with torch.inference_mode():
-            volume["pred"] = self.inferer(volume["image"][None], self.network)[0]
+            batch = volume["image"][None].to(next(self.network.parameters()).device)
+            volume["pred"] = self.inferer(batch, self.network)[0].cpu()
             restored = self.restoring(volume)["pred"].as_tensor()
         grid = InputGrid(
             affine=np.asarray(volume["image"].meta["original_affine"]),

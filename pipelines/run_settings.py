@@ -20,6 +20,7 @@ class RunSettings:
         retry_failed: do again what failed in an earlier run.
         relist: list the input anew though other shards use an earlier list.
         trust: take a bundle that `kseg bundle check` refuses, and run whatever code it names.
+        device: where the network computes, see `choose_device`; all workers of a machine share it.
 
     Raises:
         ValueError: no worker, or a time that is not positive.
@@ -34,6 +35,7 @@ class RunSettings:
     retry_failed: bool = False
     relist: bool = False
     trust: bool = False
+    device: str = "auto"
 
     def __post_init__(self) -> None:
         if self.workers < 1:

@@ -79,7 +79,7 @@ def segment(
     # Here already: of a bundle that is refused nothing is left behind.
     if not run.trust:
         require_trusted(find_bundle(bundle))
-    task = SegmentTask(output, bundle, settings, run.trust)
+    task = SegmentTask(output, bundle, settings, run.trust, run.device)
     identity = task.identity()
     mine = [item for item in items if run.shard.holds(item.case)]
     require_one_division(output, run.shard)

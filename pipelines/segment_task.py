@@ -20,6 +20,7 @@ class SegmentTask:
         bundle: name or folder of the bundle.
         settings: see `SegmentSettings`.
         trust: take a bundle that `kseg bundle check` refuses, and run whatever code it names.
+        device: see `choose_device`; of the machine where the process starts.
         stage: what is done.
     """
 
@@ -27,6 +28,7 @@ class SegmentTask:
     bundle: str
     settings: SegmentSettings
     trust: bool = False
+    device: str = "auto"
     stage: str = "segment"
 
     def start(self) -> Work:
@@ -34,10 +36,13 @@ class SegmentTask:
 
         Raises:
             InputError: the bundle or its weights cannot be used.
+            ValueError: the machine has no such device.
         """
+        from kseg.pipelines.device import choose_device
         from kseg.pipelines.segment_work import start_segmenting
 
-        return start_segmenting(self.output, self.bundle, self.settings, trust=self.trust)
+        device = choose_device(self.device)
+        return start_segmenting(self.output, self.bundle, self.settings, device, trust=self.trust)
 
     def identity(self) -> dict[str, Any]:
         """What a record has to agree with to count for this task.

@@ -29,13 +29,21 @@ Segmenter = Callable[[Item], tuple[InputGrid, SegmentedVolume, dict[str, Any]]]
 """Segments a case; gives the grid of its input, the results, and what a record shall say of the input."""
 
 
-def start_segmenting(output: Path, bundle: str, settings: SegmentSettings, *, trust: bool = False) -> Work:
+def start_segmenting(
+    output: Path,
+    bundle: str,
+    settings: SegmentSettings,
+    device: torch.device | None = None,
+    *,
+    trust: bool = False,
+) -> Work:
     """Load a bundle and return what segments a case with it.
 
     Args:
         output: output folder.
         bundle: name or folder of the bundle.
         settings: see `SegmentSettings`.
+        device: where the network computes; the processor if not given.
         trust: see `load_segmenter`.
 
     Returns:
@@ -46,6 +54,7 @@ def start_segmenting(output: Path, bundle: str, settings: SegmentSettings, *, tr
     """
     contrasts = read_contrasts(bundle)
     network = load_network(bundle, trust=trust) if contrasts else load_segmenter(bundle, trust=trust)
+    network.to(device or torch.device("cpu"))
     provenance = read_provenance(bundle)
     said = read_inference_options(bundle)
     options = replace(
@@ -58,7 +67,8 @@ def start_segmenting(output: Path, bundle: str, settings: SegmentSettings, *, tr
         if isinstance(network, KSpaceSegmenter)
         else ContrastSegmenter(bundle, network, contrasts, options)
     )
-    dtype = convolution_dtype(options, next(network.parameters()).device)
+    where = next(network.parameters()).device
+    dtype = convolution_dtype(options, where)
 
     def work(item: Item) -> dict[str, Any]:
         grid, segmented, of_input = segmenter(item)
@@ -70,6 +80,7 @@ def start_segmenting(output: Path, bundle: str, settings: SegmentSettings, *, tr
             "flip": options.flip,
             "temperature": options.temperature,
             "precision": str(dtype).removeprefix("torch."),
+            "device": str(where),
             "bundle": provenance.bundle,
             "bundle_version": provenance.bundle_version,
             "versions": {"kseg": __version__, "torch": torch.__version__},

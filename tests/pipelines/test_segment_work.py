@@ -121,6 +121,7 @@ def test_the_record_says_with_what(save_kspace: Save, tiny_bundle: Path, tmp_pat
         "notes": [],
         "flip": False,
         "precision": processor,
+        "device": "cpu",
         "temperature": json.loads((tiny_bundle / "configs" / "inference.json").read_text())["temperature"],
         "bundle": "brain_kspace_segmentation",
         "bundle_version": json.loads((tiny_bundle / "configs" / "metadata.json").read_text())["version"],

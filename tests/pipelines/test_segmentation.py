@@ -82,7 +82,7 @@ def with_neighbours(n_neighbours: int) -> SERANet:
 def test_every_slice_comes_with_its_neighbours(
     n_neighbours: int, slices_at_once: int, kspace: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(segmentation, "_PIXELS_AT_ONCE", slices_at_once * N_Y * N_X)
+    monkeypatch.setitem(segmentation._PIXELS_AT_ONCE, "cpu", slices_at_once * N_Y * N_X)
     network = with_neighbours(n_neighbours)
     mask = torch.rand((N_SLICES, N_X), generator=torch.Generator().manual_seed(2)) < 0.6
     result = segment_volume(network, kspace, mask)
@@ -131,11 +131,11 @@ def test_the_slices_at_once_change_nothing(
     mask = torch.rand((N_SLICES, N_X), generator=torch.Generator().manual_seed(2)) < 0.6
     together = segment_volume(network, kspace, mask)
     for slices_at_once in (1, 2):
-        monkeypatch.setattr(segmentation, "_PIXELS_AT_ONCE", slices_at_once * N_Y * N_X)
+        monkeypatch.setitem(segmentation._PIXELS_AT_ONCE, "cpu", slices_at_once * N_Y * N_X)
         torch.testing.assert_close(
             segment_volume(network, kspace, mask).probabilities, together.probabilities
         )
-    monkeypatch.setattr(segmentation, "_PIXELS_AT_ONCE", 1)
+    monkeypatch.setitem(segmentation._PIXELS_AT_ONCE, "cpu", 1)
     torch.testing.assert_close(segment_volume(network, kspace, mask).images, together.images)
 
 
