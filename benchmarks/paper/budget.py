@@ -1,17 +1,58 @@
 """How much a run may cost: sizes, epochs and slices, the same for every method."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import yaml
+from jsonschema import Draft202012Validator
 
+from kseg.pipelines.digest import file_sha256
 from kseg.transforms.errors import InputError, require_file
+
+Schema = dict[str, Any]
 
 _STAGE = "read budget"
 _SHIPPED = Path(__file__).with_name("budgets")
 _SLICES_OF_A_SCAN = 57
+
+COUNT: Schema = {"type": "integer", "minimum": 1}
+SHARE: Schema = {"type": "number", "exclusiveMinimum": 0, "maximum": 1}
+ARGUMENTS: Schema = {"type": "object"}
+
+
+def some(item: Schema) -> Schema:
+    """At least one of something."""
+    return {"type": "array", "items": item, "minItems": 1}
+
+
+OF_TRAINING: Schema = {
+    "epochs": COUNT,
+    "train_heads": {"type": ["integer", "null"], "minimum": 1},
+    "test_heads": COUNT,
+    "batch_size": COUNT,
+    "learning_rate": {"type": "number", "exclusiveMinimum": 0},
+    "halve_after": SHARE,
+    "precision": {"enum": ["float32", "bfloat16"]},
+    "compile": {"type": "boolean"},
+    "num_workers": {"type": "integer", "minimum": 0},
+    "sizes": ARGUMENTS,
+    "seeds": some({"type": "integer", "minimum": 0}),
+}
+"""What the values of every kind of budget are (JSON Schema)."""
+
+_SCHEMA: Schema = {
+    **OF_TRAINING,
+    "slices": {"type": ["array", "null"], "items": {"type": "integer", "minimum": 0}, "minItems": 1},
+    "n_blocks": COUNT,
+    "reconstruction_sizes": ARGUMENTS,
+    "fraction": SHARE,
+    "noises": some({"type": "number", "minimum": 0}),
+    "blocks": some({"enum": ["cascade", "autoencoder"]}),
+    "figure6_blocks": some(COUNT),
+}
 
 
 @dataclass(frozen=True)
@@ -28,6 +69,7 @@ class Budget:
         learning_rate: of Adam at the beginning of each stage.
         halve_after: the learning rate is halved each time this share of the epochs of a stage is over.
         precision: of the forward pass in training, `float32` or `bfloat16`.
+        compile: train a network that `torch.compile` has compiled.
         num_workers: processes that simulate slices.
         n_blocks: reconstruction blocks in the tables.
         sizes: further arguments of every network.
@@ -48,6 +90,7 @@ class Budget:
     learning_rate: float
     halve_after: float
     precision: str
+    compile: bool
     num_workers: int
     n_blocks: int
     sizes: Mapping[str, Any]
@@ -66,42 +109,41 @@ class Heads:
     Attributes:
         train: heads that networks learn from.
         test: heads that they are evaluated on, never seen in training.
+        sha256: digest of each file by its name.
     """
 
     train: tuple[Path, ...]
     test: tuple[Path, ...]
+    sha256: Mapping[str, str]
+
+    def contents(self, heads: Sequence[Path]) -> list[tuple[str, str]]:
+        """Name and digest of some of the heads: what says whether others are the same, wherever they lie."""
+        return [(path.name, self.sha256[path.name]) for path in heads]
 
 
 def load_budget(name_or_path: str) -> Budget:
     """Read a budget.
 
     Args:
-        name_or_path: `smoke`, `cpu` or `gpu`, or a YAML file like theirs.
+        name_or_path: `smoke`, `cpu`, `cpu_long` or `gpu`, or a YAML file like theirs.
 
     Raises:
         InputError: no such budget, or values that are missing, unknown or of the wrong kind.
     """
-    lists = ("noises", "blocks", "seeds", "figure6_blocks")
-    path, content = read_budget(name_or_path, _SHIPPED, Budget, lists)
-    slices = content["slices"] or list(range(_SLICES_OF_A_SCAN))
-    if not isinstance(slices, list):
-        raise InputError(path, _STAGE, "a list of slices", str(slices))
-    return Budget(name=path.stem, **{**content, "slices": tuple(slices)})
+    path, content = read_budget(name_or_path, _SHIPPED, _SCHEMA)
+    return Budget(path.stem, **{**content, "slices": content["slices"] or tuple(range(_SLICES_OF_A_SCAN))})
 
 
-def read_budget(
-    name_or_path: str, shipped: Path, kind: type, lists: tuple[str, ...]
-) -> tuple[Path, dict[str, Any]]:
+def read_budget(name_or_path: str, shipped: Path, schema: Schema) -> tuple[Path, dict[str, Any]]:
     """Read the values of a budget of some kind.
 
     Args:
         name_or_path: name of one that ships, or a YAML file like them.
         shipped: folder of those that ship.
-        kind: dataclass of `name` and the values.
-        lists: values that are lists, `seeds` among them; they become tuples.
+        schema: what each value is (JSON Schema); all are needed.
 
     Returns:
-        The file, and its values.
+        The file, and its values; lists become tuples.
 
     Raises:
         InputError: no such budget, or values that are missing, unknown or of the wrong kind.
@@ -114,17 +156,18 @@ def read_budget(
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(path, _STAGE, "YAML", str(error)) from error
-    names = {field.name for field in fields(kind)} - {"name"}
-    if not isinstance(content, dict) or content.keys() != names:
+    if not isinstance(content, dict) or content.keys() != schema.keys():
         received = sorted(map(str, content)) if isinstance(content, dict) else type(content).__name__
-        raise InputError(path, _STAGE, f"the keys {', '.join(sorted(names))}", str(received))
-    for name in lists:
-        if not isinstance(content[name], list):
-            raise InputError(path, _STAGE, f"a list of {name}", str(content[name]))
-        content[name] = tuple(content[name])
-    if not content["seeds"]:
-        raise InputError(path, _STAGE, "at least one seed", "none")
-    return path, content
+        raise InputError(path, _STAGE, f"the keys {', '.join(sorted(schema))}", str(received))
+    for name, value in content.items():
+        wrong = next(Draft202012Validator(schema[name]).iter_errors(value), None)
+        if wrong is not None:
+            raise InputError(path, _STAGE, f"{name}: {_told(schema[name])}", f"{value} ({wrong.message})")
+    return path, {name: tuple(value) if isinstance(value, list) else value for name, value in content.items()}
+
+
+def _told(schema: Schema) -> str:
+    return json.dumps(schema).replace('"', "")
 
 
 class Split(Protocol):
@@ -153,5 +196,5 @@ def split_heads(folder: Path, budget: Split) -> Heads:
     needed = (budget.train_heads or 1) + budget.test_heads
     if len(found) < needed:
         raise InputError(folder, "find heads", f"at least {needed} label maps", str(len(found)))
-    others = found[: -budget.test_heads]
-    return Heads(tuple(others[: budget.train_heads]), tuple(found[-budget.test_heads :]))
+    train, test = found[: -budget.test_heads][: budget.train_heads], found[-budget.test_heads :]
+    return Heads(tuple(train), tuple(test), {path.name: file_sha256(path) for path in (*train, *test)})

@@ -14,8 +14,6 @@ from paper.evaluation import Outcome
 from paper.experiment import Experiment, read_cells, run_cells
 from paper.grid import Cell
 
-RESULTS = Path(__file__).resolve().parents[2] / "docs" / "results"
-
 
 @dataclass(frozen=True)
 class Driver:
@@ -63,13 +61,14 @@ def drive(driver: Driver, arguments: Sequence[str] | None = None) -> int:
         run_cells(experiment, selected)
         signal.signal(signal.SIGTERM, before)
     outcomes = read_cells(experiment, cells)
-    undrawn = driver.write(experiment, outcomes, chosen.output)
+    output = chosen.output or chosen.runs / "results" / budget.name
+    undrawn = driver.write(experiment, outcomes, output)
     missing = [outcomes[cell] for cell in selected if outcomes[cell].missing]
     for outcome in missing:
         print(f"{outcome.cell.name}: missing: {outcome.missing}", file=sys.stderr)
     for line in undrawn:
         print(line, file=sys.stderr)
-    print(f"{len(selected) - len(missing)} of {len(selected)} cells done; results in {chosen.output}")
+    print(f"{len(selected) - len(missing)} of {len(selected)} cells done; results in {output}")
     return 1 if missing or (undrawn and driver.needs_figures(experiment, selected)) else 0
 
 
@@ -86,7 +85,9 @@ def _parser(driver: Driver) -> argparse.ArgumentParser:
     parser.add_argument(
         "--runs", required=True, type=Path, help="folder of trainings and results, made if missing"
     )
-    parser.add_argument("--output", default=RESULTS, type=Path, help="folder of tables and figures")
+    parser.add_argument(
+        "--output", type=Path, help="folder of tables and figures; RUNS/results/BUDGET if not given"
+    )
     parser.add_argument(
         "--only", nargs="+", choices=driver.methods, metavar="METHOD", help="run these methods alone"
     )

@@ -19,10 +19,11 @@ from kseg.pipelines.metrics_table import read_metrics
 from kseg.pipelines.segment import segment
 from kseg.pipelines.segment_settings import SegmentSettings
 from kseg.transforms.errors import InputError
+from paper.budget import Heads
 from paper.grid import Cell
 from paper.plan import Training, configuration_files, seen_key
 from paper.provenance import commit, hardware
-from paper.records import read_record, write_record
+from paper.records import read_record, short_digest, write_record
 from paper.training import finished, weights_of
 
 _STAGE = "evaluate cell"
@@ -68,7 +69,9 @@ class Inference:
     lesions: LesionRule = NO_LESIONS
 
 
-def evaluate_cell(cell: Cell, trainings: Sequence[Training], inference: Inference, runs: Path) -> None:
+def evaluate_cell(
+    cell: Cell, trainings: Sequence[Training], inference: Inference, folder: Path, runs: Path
+) -> None:
     """Segment the scans of the test heads with the network of a cell, and compare with their references.
 
     Writes `metrics.csv`, the segmentations, a bundle with the weights, and last the record `result.json`. The
@@ -78,15 +81,15 @@ def evaluate_cell(cell: Cell, trainings: Sequence[Training], inference: Inferenc
         cell: the cell.
         trainings: its trainings, all of them finished.
         inference: how its network is used.
+        folder: where its results lie, see `cell_folder`.
         runs: folder of all runs.
 
     Raises:
         InputError: a head that could not be segmented or compared, or weights that cannot be used.
     """
     began = time.monotonic()
-    folder = cell_folder(cell, runs)
     records = [finished(training, runs) or {} for training in trainings]
-    bundle = _write_bundle(trainings[-1], inference.options, folder / "bundle", runs)
+    bundle = write_bundle(trainings[-1], inference.options, folder / "bundle", runs)
     shutil.rmtree(folder / "segmented", ignore_errors=True)
     segmented = segment(inference.scans, folder / "segmented", str(bundle), inference.settings)
     metrics = folder / "metrics.csv"
@@ -120,27 +123,21 @@ def evaluate_cell(cell: Cell, trainings: Sequence[Training], inference: Inferenc
     write_record(folder / "result.json", content, {"metrics": metrics})
 
 
-def read_outcome(cell: Cell, trainings: Sequence[Training], heads: Sequence[str], runs: Path) -> Outcome:
+def read_outcome(cell: Cell, unit: str, folder: Path) -> Outcome:
     """Read the result of a cell.
 
     Args:
         cell: the cell.
-        trainings: what it is made of now: a result of other settings does not count.
-        heads: names of the test heads.
-        runs: folder of all runs.
+        unit: what its steps were taken on, see `Training`.
+        folder: where its results lie, see `cell_folder`.
 
     Raises:
         InputError: a damaged result.
     """
-    folder = cell_folder(cell, runs)
-    path = folder / "result.json"
-    keys = (*_KEYS, seen_key(trainings[-1].unit))
-    record = read_record(path, {"metrics": folder / "metrics.csv"}, keys)
+    keys = (*_KEYS, seen_key(unit))
+    record = read_record(folder / "result.json", {"metrics": folder / "metrics.csv"}, keys)
     if record is None:
         return Outcome(cell, missing="not run")
-    planned = [training.name for training in trainings]
-    if record["trainings"] != planned or record["test_heads"] != sorted(heads):
-        return Outcome(cell, missing="run with other settings")
     rows = read_metrics(folder / "metrics.csv")
     cases = record.get("cases", record["test_heads"])
     if sorted({row.case for row in rows}) != cases:
@@ -149,13 +146,28 @@ def read_outcome(cell: Cell, trainings: Sequence[Training], heads: Sequence[str]
     return Outcome(cell, summarise(rows), record=record)
 
 
-def cell_folder(cell: Cell, runs: Path) -> Path:
-    """Where the results of a cell lie."""
-    return runs / "cells" / cell.name
+def cell_folder(cell: Cell, trainings: Sequence[Training], heads: Heads, runs: Path) -> Path:
+    """Where the results of a cell lie: those of other trainings or test heads have another folder.
+
+    Args:
+        cell: the cell.
+        trainings: its trainings.
+        heads: label maps.
+        runs: folder of all runs.
+    """
+    decisive = [[training.name for training in trainings], heads.contents(heads.test)]
+    return runs / "cells" / f"{cell.name}-{short_digest(decisive)}"
 
 
-def _write_bundle(training: Training, options: Mapping[str, Any], folder: Path, runs: Path) -> Path:
-    """Make a bundle that `kseg segment` takes: the shipped one with the network and the weights of a training."""
+def write_bundle(training: Training, options: Mapping[str, Any], folder: Path, runs: Path) -> Path:
+    """Make a bundle that `kseg segment` takes: the shipped one with the network and the weights of a training.
+
+    Args:
+        training: it is finished.
+        options: see `Inference`.
+        folder: of the bundle, made if missing.
+        runs: folder of all runs.
+    """
     shipped = find_bundle(training.bundle) / "configs"
     (folder / "configs").mkdir(parents=True, exist_ok=True)
     (folder / "models").mkdir(exist_ok=True)

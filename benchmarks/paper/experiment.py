@@ -8,10 +8,10 @@ from pathlib import Path
 
 from kseg.transforms.errors import InputError
 from paper.budget import Heads
-from paper.evaluation import Inference, Outcome, evaluate_cell, read_outcome
+from paper.evaluation import Inference, Outcome, cell_folder, evaluate_cell, read_outcome
 from paper.grid import Cell, Grid
 from paper.plan import Training
-from paper.scans import head_names
+from paper.records import locked
 from paper.training import train
 
 
@@ -50,7 +50,7 @@ class Experiment(ABC):
         """Result of a cell, or why there is none."""
         try:
             return self._outcome(cell)
-        except (ValueError, OSError) as error:
+        except Exception as error:  # whatever is wrong with what lies there, the others are read
             return Outcome(cell, missing=one_line(error))
 
     def run(self, cell: Cell) -> None:
@@ -65,16 +65,28 @@ class Experiment(ABC):
         for training in trainings:
             print(f"  {training.name}", flush=True)
             train(training, self.runs, self.num_workers)
-        evaluate_cell(cell, trainings, self.inference(cell), self.runs)
+        folder = self.folder(cell)
+        with locked(folder):
+            # Another driver may have had it in the meantime.
+            if self._outcome(cell).missing:
+                evaluate_cell(cell, trainings, self.inference(cell), folder, self.runs)
+
+    def folder(self, cell: Cell) -> Path:
+        """Where the results of a cell lie."""
+        return cell_folder(cell, self.plan(cell), self.heads, self.runs)
+
+    def failure(self, cell: Cell) -> Path:
+        """The file that says why a cell failed when it was run last."""
+        return self.runs / "failures" / f"{self.folder(cell).name}.txt"
 
     def _outcome(self, cell: Cell) -> Outcome:
-        return read_outcome(cell, self.plan(cell), head_names(self.heads.test), self.runs)
+        return read_outcome(cell, self.plan(cell)[-1].unit, self.folder(cell))
 
 
 def run_cells(experiment: Experiment, cells: Sequence[Cell]) -> dict[Cell, str]:
     """Run cells one after the other.
 
-    A cell that fails leaves its reason in `failures/CELL.txt`, until it succeeds.
+    A cell that fails leaves its reason in a file, see `Experiment.failure`, until it succeeds.
 
     Args:
         experiment: what is run.
@@ -84,18 +96,17 @@ def run_cells(experiment: Experiment, cells: Sequence[Cell]) -> dict[Cell, str]:
         Reason of each cell that failed.
     """
     failures: dict[Cell, str] = {}
-    folder = experiment.runs / "failures"
-    folder.mkdir(parents=True, exist_ok=True)
+    (experiment.runs / "failures").mkdir(parents=True, exist_ok=True)
     for number, cell in enumerate(cells, start=1):
         print(f"[{number}/{len(cells)}] {cell.name}", flush=True)
         try:
             experiment.run(cell)
         except Exception as error:  # whatever it is, the others go on
             failures[cell] = one_line(error)
-            (folder / f"{cell.name}.txt").write_text(failures[cell] + "\n", encoding="utf-8")
+            experiment.failure(cell).write_text(failures[cell] + "\n", encoding="utf-8")
             print(f"{cell.name}: {failures[cell]}", file=sys.stderr, flush=True)
         else:
-            (folder / f"{cell.name}.txt").unlink(missing_ok=True)
+            experiment.failure(cell).unlink(missing_ok=True)
     return failures
 
 
@@ -109,7 +120,7 @@ def read_cells(experiment: Experiment, cells: Sequence[Cell]) -> dict[Cell, Outc
     outcomes = {}
     for cell in cells:
         outcome = experiment.read(cell)
-        failure = experiment.runs / "failures" / f"{cell.name}.txt"
+        failure = experiment.failure(cell)
         if outcome.missing == "not run" and failure.is_file():
             outcome = Outcome(cell, missing=failure.read_text(encoding="utf-8").strip())
         outcomes[cell] = outcome

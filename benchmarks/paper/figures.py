@@ -13,7 +13,7 @@ from kseg.pipelines.find_segmentations import find_segmentations
 from kseg.pipelines.palette import class_colours
 from kseg.transforms.errors import InputError
 from paper.budget import Budget
-from paper.evaluation import Outcome, cell_folder
+from paper.evaluation import Outcome
 from paper.grid import TYPES, Cell, Grid, figure6_cells
 from paper.rows import TISSUES, plain, score, write_csv
 
@@ -24,13 +24,12 @@ _PAD = 0.12
 _LEAST_SPAN = 0.02
 
 
-def figure5(cell: Cell, scans: Path, runs: Path) -> bytes:
+def figure5(results: Path, scans: Path) -> bytes:
     """Draw the class probabilities of one test slice in every pass of a cell's network.
 
     Args:
-        cell: a cell that was evaluated with its recurrences.
+        results: folder of a cell that was evaluated with its recurrences.
         scans: folder of the scans of the test heads.
-        runs: folder of all runs.
 
     Returns:
         A PNG file: the first test head, the slice with most brain.
@@ -38,7 +37,7 @@ def figure5(cell: Cell, scans: Path, runs: Path) -> bytes:
     Raises:
         InputError: no segmentation, no maps beside it, or files that are damaged.
     """
-    folder = cell_folder(cell, runs) / "segmented"
+    folder = results / "segmented"
     found = find_segmentations(folder)
     if not found:
         raise InputError(folder, _STAGE, "segmentations", "none")

@@ -77,6 +77,7 @@ _GAP = """# Gap closed
 
 (method - Zero-filling) / (Fully-sampled - Zero-filling) in average Dice, computed for each seed that all three have;
 mean ± standard deviation over the seeds. 0 is what segmenting the zero-filled image gives, 1 what all lines give.
+Dice is that of whole volumes, in the paper's columns the average over slices.
 """
 
 
@@ -113,7 +114,9 @@ def _conditions(experiment: SeranetExperiment) -> list[str]:
         f"{budget.n_blocks} reconstruction blocks; "
         + ", ".join(f"{name} {value}" for name, value in sizes.items()),
         "weights after the last epoch: none is chosen by the test heads, which training never sees",
-        f"{len(heads.test)} test heads, scanned once for each noise level, the same for every method",
+        f"{len(heads.test)} test heads, scanned once for each noise level with the same times, the same scans for "
+        "every method; in training the times vary by 5 %, in the paper those of the test do as well",
+        "a reconstruction's own loss compares with the image without noise, the paper's with the noisy one",
     ]
 
 
@@ -128,7 +131,7 @@ def _figures(
             raise ValueError(f"figure 5: {cell.name} is missing: {plain(outcomes[cell].missing, runs)}")
         fraction = cell_fraction(grid.methods[cell.method], budget)
         scans = simulate_test_heads(experiment.heads, budget.noises[0], fraction, runs)
-        return figure5(cell, scans, runs)
+        return figure5(experiment.folder(cell), scans)
 
     return {"figure5.png": draw5, "figure6.png": lambda: figure6(grid, budget, outcomes)}
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from kseg import __version__
 from kseg.pipelines.simulate_lesions import CONTRAST_NAMES, LesionSettings, simulate_lesions
 from kseg.transforms.errors import InputError
 from paper.budget import Heads
@@ -27,8 +28,10 @@ def simulate_test_patients(heads: Heads, n_patients: int, runs: Path) -> Path:
         InputError: a head that cannot be used, or images that are not those that were recorded.
     """
     names = head_names(heads.test)
-    # Other heads lie elsewhere: whatever is in the folder is segmented.
-    folder = runs / "scans" / f"patients_{n_patients}-{short_digest(names)}"
+    # Other heads, or those of another simulator, lie elsewhere: whatever is in the folder is segmented.
+    folder = (
+        runs / "scans" / f"patients_{n_patients}-{short_digest([heads.contents(heads.test), __version__])}"
+    )
     cases = [case for name in names for case in _cases(name, n_patients)]
     labels = {f"labels/{case}": folder / "labels" / f"{case}.nii.gz" for case in cases}
     images = {

@@ -96,6 +96,7 @@ def plan_cell(cell: Cell, method: Method, budget: Budget, heads: Heads) -> list[
             "learning_rate": budget.learning_rate,
             "batch_size": budget.batch_size,
             "precision": budget.precision,
+            "compile": budget.compile,
             "slices": list(budget.slices),
             "noise": [cell.noise, cell.noise],
             "fraction": cell_fraction(method, budget),
@@ -109,7 +110,7 @@ def plan_cell(cell: Cell, method: Method, budget: Budget, heads: Heads) -> list[
             "configs": stage.configs,
             "configuration": read_configuration(BUNDLE, stage.configs),
             "arguments": arguments,
-            "heads": [path.name for path in heads.train],
+            "heads": heads.contents(heads.train),
             "warm_start": {part: training.name for part, training in parts.items()},
         }
         name = Cell(stage.name, cell.block, cell.n_blocks, cell.noise, cell.seed).name

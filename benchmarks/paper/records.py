@@ -21,11 +21,12 @@ def write_record(path: Path, content: Mapping[str, Any], files: Mapping[str, Pat
     Args:
         path: the record, JSON.
         content: what it says.
-        files: what it vouches for, by name; their digests are added as `sha256`.
+        files: what it vouches for, by name; their digests are added as `sha256`, that of the rest as `digest`.
     """
-    digests = {name: file_sha256(file) for name, file in files.items()}
+    told = {**content, "sha256": {name: file_sha256(file) for name, file in files.items()}}
+    sealed = {**told, "digest": short_digest(told)}
     with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps({**content, "sha256": digests}, indent=2) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(sealed, indent=2) + "\n", encoding="utf-8")
 
 
 def read_record(path: Path, files: Mapping[str, Path], keys: tuple[str, ...] = ()) -> dict[str, Any] | None:
@@ -48,17 +49,19 @@ def read_record(path: Path, files: Mapping[str, Path], keys: tuple[str, ...] = (
         content = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
         raise InputError(path, _STAGE, "JSON", str(error)) from error
-    expected = {*keys, "sha256"}
+    expected = {*keys, "sha256", "digest"}
     if not isinstance(content, dict) or not expected <= content.keys():
         received = ", ".join(content) if isinstance(content, dict) else type(content).__name__
         raise InputError(path, _STAGE, f"the keys {', '.join(sorted(expected))}", received)
+    digest = content.pop("digest")
+    if short_digest(content) != digest:
+        raise InputError(path, _STAGE, f"content of digest {digest}", short_digest(content))
     recorded = content["sha256"]
     for name, file in files.items():
         require_file(file, _STAGE)
-        digest = file_sha256(file)
-        if not isinstance(recorded, dict) or recorded.get(name) != digest:
-            known = recorded.get(name) if isinstance(recorded, dict) else None
-            raise InputError(file, _STAGE, f"a file of SHA-256 {str(known)[:12]}", digest[:12])
+        found = file_sha256(file)
+        if recorded.get(name) != found:
+            raise InputError(file, _STAGE, f"a file of SHA-256 {str(recorded.get(name))[:12]}", found[:12])
     return content
 
 

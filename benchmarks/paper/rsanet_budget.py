@@ -6,9 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from kseg.transforms.errors import InputError
-from paper.budget import read_budget
+from paper.budget import COUNT, OF_TRAINING, read_budget
 
 _SHIPPED = Path(__file__).with_name("rsanet_budgets")
+_SCHEMA = {
+    **OF_TRAINING,
+    "crops": COUNT,
+    "crop": {"type": "array", "items": COUNT, "minItems": 3, "maxItems": 3},
+    "patients": COUNT,
+}
 
 
 @dataclass(frozen=True)
@@ -27,6 +33,7 @@ class RsanetBudget:
         learning_rate: of Adam at the beginning.
         halve_after: the learning rate is halved each time this share of the epochs is over; 1 leaves it as it is.
         precision: of the forward pass in training, `float32` or `bfloat16`.
+        compile: train a network that `torch.compile` has compiled.
         num_workers: processes that simulate patients.
         sizes: further arguments of every network.
         seeds: of weights and data, one cell each.
@@ -43,6 +50,7 @@ class RsanetBudget:
     learning_rate: float
     halve_after: float
     precision: str
+    compile: bool
     num_workers: int
     sizes: Mapping[str, Any]
     seeds: tuple[int, ...]
@@ -61,8 +69,8 @@ def load_rsanet_budget(name_or_path: str) -> RsanetBudget:
     Raises:
         InputError: no such budget, or values that are missing, unknown or of the wrong kind.
     """
-    path, content = read_budget(name_or_path, _SHIPPED, RsanetBudget, ("crop", "seeds"))
+    path, content = read_budget(name_or_path, _SHIPPED, _SCHEMA)
     if content["batch_size"] % content["crops"] and content["crops"] % content["batch_size"]:
         expected = f"crops that divide the batch size {content['batch_size']} or are a multiple of it"
         raise InputError(path, "read budget", expected, str(content["crops"]))
-    return RsanetBudget(name=path.stem, **content)
+    return RsanetBudget(path.stem, **content)

@@ -54,6 +54,7 @@ class RsanetExperiment(Experiment):
             "learning_rate": budget.learning_rate,
             "halve_every": max(1, round(budget.halve_after * budget.epochs)),
             "precision": budget.precision,
+            "compile": budget.compile,
             "sizes": dict(budget.sizes),
             **stage.options,
         }
@@ -62,7 +63,7 @@ class RsanetExperiment(Experiment):
             "configs": stage.configs,
             "configuration": read_configuration(BUNDLE, stage.configs),
             "arguments": arguments,
-            "heads": [path.name for path in self.heads.train],
+            "heads": self.heads.contents(self.heads.train),
         }
         return [
             Training(

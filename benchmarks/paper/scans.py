@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from kseg import __version__
 from kseg.pipelines.simulate import SimulationSettings, simulate
 from kseg.transforms.errors import InputError
 from paper.budget import Heads
@@ -30,8 +31,12 @@ def simulate_test_heads(heads: Heads, noise: float, fraction: float, runs: Path)
         InputError: a head that cannot be used, or scans that are not those that were recorded.
     """
     names = head_names(heads.test)
-    # Other heads lie elsewhere: whatever is in the folder is segmented.
-    folder = runs / "scans" / f"noise_{noise:g}-lines_{fraction:g}-{short_digest(names)}"
+    # Other heads, or those of another simulator, lie elsewhere: whatever is in the folder is segmented.
+    folder = (
+        runs
+        / "scans"
+        / f"noise_{noise:g}-lines_{fraction:g}-{short_digest([heads.contents(heads.test), __version__])}"
+    )
     files = {
         f"{kind}/{name}": folder / kind / f"{name}{ending}"
         for name in names

@@ -18,7 +18,6 @@ sys.path.insert(0, str(BENCHMARKS))
 
 import paper.training  # noqa: E402
 from paper.budget import Budget, Heads, load_budget, split_heads  # noqa: E402
-from paper.evaluation import cell_folder  # noqa: E402
 from paper.grid import Cell, load_grid  # noqa: E402
 from paper.records import write_record  # noqa: E402
 from paper.rows import CALIBRATION  # noqa: E402
@@ -83,7 +82,7 @@ def make_up(experiment: SeranetExperiment) -> MakeUp:
     """
 
     def write(cell: Cell, *dice: float, calibrated: bool = True) -> None:
-        folder = cell_folder(cell, experiment.runs)
+        folder = experiment.folder(cell)
         folder.mkdir(parents=True, exist_ok=True)
         rows = [
             MetricsRow("c", number, name, StructureMetrics(value, number, number / 2, 1.0, 1.0))

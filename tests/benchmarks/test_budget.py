@@ -1,6 +1,7 @@
 """Budgets as they ship, and those that cannot be used."""
 
 import dataclasses
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -50,8 +51,13 @@ def test_a_budget_that_is_none_is_refused(tmp_path: Path, text: str, received: s
 @pytest.mark.parametrize(
     ("old", "new", "received"),
     [
-        ("seeds: [0]", "seeds: []", "at least one seed"),
-        ("noises: [0.1, 0.2]", "noises: 0.1", "a list of noises"),
+        ("seeds: [0]", "seeds: []", r"seeds: .*minItems: 1.*, received \[\] \("),
+        ("noises: [0.1, 0.2]", "noises: 0.1", "noises: .*type: array.*, received 0.1 "),
+        ("blocks: [cascade, autoencoder]", "blocks: [convolution]", "blocks: .*enum: .cascade, autoencoder"),
+        ("epochs: 4", "epochs: '4'", "epochs: .type: integer, minimum: 1., received 4 .'4' is not of type"),
+        ("test_heads: 1", "test_heads: 0", "test_heads: .*minimum: 1., received 0 "),
+        ("fraction: 0.3", "fraction: 3", "fraction: .*maximum: 1., received 3 "),
+        ("compile: false", "compile: 1", "compile: .type: boolean., received 1 "),
     ],
 )
 def test_values_that_make_no_experiment_are_refused(
@@ -62,6 +68,12 @@ def test_values_that_make_no_experiment_are_refused(
     (tmp_path / "own.yaml").write_text(text.replace(old, new))
     with pytest.raises(InputError, match=received):
         load_budget(str(tmp_path / "own.yaml"))
+
+
+def test_the_long_budget_shows_fifteen_times_as_many_slices_of_the_same_experiment() -> None:
+    long, short = load_budget("cpu_long"), load_budget("cpu")
+    assert round(long.epochs * len(long.slices) / (short.epochs * len(short.slices))) == 15
+    assert (long.noises, long.fraction, long.n_blocks) == (short.noises, short.fraction, short.n_blocks)
 
 
 def test_a_missing_budget_is_named() -> None:
@@ -77,6 +89,7 @@ def test_the_last_heads_by_name_are_for_the_test(tmp_path: Path) -> None:
     assert [path.name for path in heads.train] == ["a.nii.gz", "b.nii", "c.nii.gz"]
     assert [path.name for path in heads.test] == ["d.nii.gz"]
     assert [path.name for path in split_heads(tmp_path, budget).train] == ["a.nii.gz", "b.nii"]
+    assert heads.contents(heads.test) == [("d.nii.gz", hashlib.sha256(b"").hexdigest())]
 
 
 def test_too_few_heads_are_an_error(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.image import imread
-from paper.evaluation import cell_folder
 from paper.experiment import read_cells
 from paper.figures import figure5, figure6, write_figure6_csv
 from paper.grid import Cell, all_cells, figure5_cell, figure6_cells
@@ -52,7 +51,7 @@ def test_figure_6_draws_every_method_in_each_tissue(drawn: SeranetExperiment) ->
 
 def test_a_missing_point_is_a_gap_that_the_figure_tells(drawn: SeranetExperiment) -> None:
     whole = picture_of(figure6(drawn.grid, drawn.budget, outcomes_of(drawn)))
-    (cell_folder(Cell("seranet_3", "cascade", 2, 0.1, 0), drawn.runs) / "result.json").unlink()
+    (drawn.folder(Cell("seranet_3", "cascade", 2, 0.1, 0)) / "result.json").unlink()
     gap = picture_of(figure6(drawn.grid, drawn.budget, outcomes_of(drawn)))
     orange = (0xD5 / 255, 0x5E / 255, 0.0)
     assert coloured(whole[:30], orange) == 0
@@ -64,7 +63,7 @@ def test_figure_6_of_nothing_is_drawn(experiment: SeranetExperiment) -> None:
 
 
 def test_the_points_stand_in_the_csv(drawn: SeranetExperiment, tmp_path: Path) -> None:
-    (cell_folder(Cell("joint", "autoencoder", 1, 0.1, 0), drawn.runs) / "result.json").unlink()
+    (drawn.folder(Cell("joint", "autoencoder", 1, 0.1, 0)) / "result.json").unlink()
     write_figure6_csv(tmp_path / "figure6.csv", drawn.grid, drawn.budget, outcomes_of(drawn), drawn.runs)
     with (tmp_path / "figure6.csv").open() as file:
         lines = {(line["method"], line["type"], line["blocks"]): line for line in csv.DictReader(file)}
@@ -79,7 +78,7 @@ def test_the_points_stand_in_the_csv(drawn: SeranetExperiment, tmp_path: Path) -
 @pytest.fixture
 def maps(experiment: SeranetExperiment, tmp_path: Path) -> Path:
     """Segmentation, probability maps of two passes and reference of one head of three slices."""
-    segmented = cell_folder(figure5_cell(experiment.budget), experiment.runs) / "segmented"
+    segmented = experiment.folder(figure5_cell(experiment.budget)) / "segmented"
     (tmp_path / "scans/labels").mkdir(parents=True)
     segmented.mkdir(parents=True)
     labels = np.zeros((12, 10, 3), np.uint8)
@@ -94,7 +93,7 @@ def maps(experiment: SeranetExperiment, tmp_path: Path) -> Path:
 def test_figure_5_shows_the_maps_of_each_pass_and_the_reference(
     experiment: SeranetExperiment, maps: Path
 ) -> None:
-    picture = picture_of(figure5(figure5_cell(experiment.budget), maps, experiment.runs))
+    picture = picture_of(figure5(experiment.folder(figure5_cell(experiment.budget)), maps))
     # Colours of magma at 128/255 and at 1: in the first pass and in the second, and in the reference.
     half, full = (0.716, 0.215, 0.475), (0.987, 0.991, 0.75)
     columns = [
@@ -114,16 +113,16 @@ def test_figure_5_shows_the_maps_of_each_pass_and_the_reference(
 def test_figure_5_without_its_files_is_an_error(
     experiment: SeranetExperiment, maps: Path, gone: str, received: str
 ) -> None:
-    (cell_folder(figure5_cell(experiment.budget), experiment.runs) / "segmented" / gone).unlink()
+    (experiment.folder(figure5_cell(experiment.budget)) / "segmented" / gone).unlink()
     with pytest.raises(InputError, match=received):
-        figure5(figure5_cell(experiment.budget), maps, experiment.runs)
+        figure5(experiment.folder(figure5_cell(experiment.budget)), maps)
 
 
 def test_a_figure_of_other_results_does_not_stay(drawn: SeranetExperiment, tmp_path: Path) -> None:
     output = tmp_path / "results"
     output.mkdir()
     (output / "figure5.png").write_bytes(b"of other results")
-    (cell_folder(figure5_cell(drawn.budget), drawn.runs) / "result.json").unlink()
+    (drawn.folder(figure5_cell(drawn.budget)) / "result.json").unlink()
     (told,) = write_results(drawn, outcomes_of(drawn), output)
     assert told.endswith("seranet_3-cascade_1-noise_0.1-seed_0 is missing: not run")
     assert not (output / "figure5.png").exists()

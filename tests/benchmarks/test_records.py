@@ -45,15 +45,26 @@ def test_a_file_that_is_gone_or_another_is_named(weights: Path) -> None:
     ("text", "received"),
     [
         ('{"epochs": 3', "expected JSON"),
-        ("[]", "expected the keys epochs, sha256, received list"),
-        (json.dumps({"sha256": {}}), "expected the keys epochs, sha256, received sha256"),
-        (json.dumps({"epochs": 3, "sha256": {}}), "a file of SHA-256 None"),
-        (json.dumps({"epochs": 3, "sha256": 4}), "a file of SHA-256 None"),
+        ("[]", "expected the keys digest, epochs, sha256, received list"),
+        (json.dumps({"sha256": {}}), "expected the keys digest, epochs, sha256, received sha256"),
+        (
+            json.dumps({"epochs": 4, "sha256": {}, "digest": "0"}),
+            "done.json: .* content of digest 0, received ",
+        ),
     ],
 )
 def test_a_damaged_record_is_named(weights: Path, text: str, received: str) -> None:
     weights.with_name("done.json").write_text(text)
     with pytest.raises(InputError, match=received):
+        read(weights)
+
+
+def test_a_value_that_was_changed_is_named(weights: Path) -> None:
+    path = weights.with_name("done.json")
+    path.write_text(path.read_text().replace('"epochs": 3', '"epochs": 30'))
+    with pytest.raises(
+        InputError, match=r"done.json: read record: expected content of digest \w{8}, received"
+    ):
         read(weights)
 
 

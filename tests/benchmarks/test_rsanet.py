@@ -10,7 +10,6 @@ import paper.patients
 import pytest
 import rsanet
 from paper.budget import Heads
-from paper.evaluation import cell_folder
 from paper.experiment import read_cells, run_cells
 from paper.grid import Cell, load_grid
 from paper.patients import simulate_test_patients
@@ -43,7 +42,7 @@ def found(lesions: RsanetExperiment) -> MakeUp:
     """Write the result of a cell as if it had been run: a case of this Dice, and one without a lesion."""
 
     def write(cell: Cell, dice: float, detected: int = 3) -> None:
-        folder = cell_folder(cell, lesions.runs)
+        folder = lesions.folder(cell)
         folder.mkdir(parents=True, exist_ok=True)
         large = StructureMetrics(dice, 4.0, 2.0, 3.0, 3.0)
         nothing = StructureMetrics(0.0, float("inf"), float("inf"), 1.0, 0.0)
@@ -93,7 +92,8 @@ def test_the_gpu_budget_is_the_papers() -> None:
 @pytest.mark.parametrize(
     ("old", "message"),
     [
-        ("seeds: [0]", "at least one seed"),
+        ("seeds: [0]", "seeds: .*minItems: 1.*, received "),
+        ("crop: [16", "crop: .*minItems: 3.*, received "),
         ("crop:", "the keys batch_size"),
         ("crops: 2", "crops that divide the batch size 2 or are a multiple of it"),
     ],
@@ -101,7 +101,9 @@ def test_the_gpu_budget_is_the_papers() -> None:
 def test_a_budget_that_is_none_is_refused(old: str, message: str, tmp_path: Path) -> None:
     text = (Path(paper.patients.__file__).parent / "rsanet_budgets/smoke.yaml").read_text()
     assert old in text
-    new = {"seeds: [0]": "seeds: []", "crop:": "window:", "crops: 2": "crops: 3"}[old]
+    new = {"seeds: [0]": "seeds: []", "crop:": "window:", "crops: 2": "crops: 3", "crop: [16": "crop: [[16]"}[
+        old
+    ]
     (tmp_path / "own.yaml").write_text(text.replace(old, new))
     with pytest.raises(InputError, match=message):
         load_rsanet_budget(str(tmp_path / "own.yaml"))
@@ -146,7 +148,7 @@ def test_a_cell_that_fails_is_named_and_is_made_when_the_driver_comes_again(
     monkeypatch.setattr("paper.rsanet_experiment.simulate_test_patients", lambda *_: Path("patients"))
     monkeypatch.setattr(
         "paper.experiment.evaluate_cell",
-        lambda cell, _, inference, __: evaluated.append((cell.method, inference)),
+        lambda cell, _, inference, *__: evaluated.append((cell.method, inference)),
     )
     cells = [Cell(name) for name in ("unet", "ncl_101", "rsa_101")]
     (trainer / "mode").write_text("ncl_101")
@@ -199,7 +201,7 @@ def test_a_result_of_another_budget_does_not_count(lesions: RsanetExperiment, fo
     found(Cell("unet"), 0.6)
     assert lesions.read(Cell("unet")).missing == ""
     longer = dataclasses.replace(lesions, budget=dataclasses.replace(lesions.budget, epochs=4))
-    assert longer.read(Cell("unet")).missing == "run with other settings"
+    assert longer.read(Cell("unet")).missing == "not run"
 
 
 def test_the_driver_tells_what_is_missing(heads: Heads, tmp_path: Path, capsys) -> None:

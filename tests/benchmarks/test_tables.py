@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import json
 from pathlib import Path
 
 import pytest
@@ -74,7 +75,7 @@ def test_a_missing_cell_is_named_and_never_averaged_over_silently(experiment, ma
 
 def test_a_corrupted_result_is_named_with_its_file(experiment, make_up) -> None:
     make_up(ZERO, 0.8, 0.8, 0.8)
-    metrics = experiment.runs / "cells" / ZERO.name / "metrics.csv"
+    metrics = experiment.folder(ZERO) / "metrics.csv"
     metrics.write_text(metrics.read_text().replace("0.8", "0.9"))
     rows = list(rows_of(experiment).values())
     reason = "metrics.csv: read record: expected a file of SHA-256"
@@ -87,7 +88,25 @@ def test_a_result_of_another_budget_does_not_count(experiment, make_up) -> None:
     make_up(cell, 0.8, 0.8, 0.8)
     assert experiment.read(cell).missing == ""
     longer = dataclasses.replace(experiment.budget, epochs=experiment.budget.epochs + 1)
-    assert dataclasses.replace(experiment, budget=longer).read(cell).missing == "run with other settings"
+    another = dataclasses.replace(experiment, budget=longer)
+    assert another.read(cell).missing == "not run"
+    # Both have their place in the same folder of runs.
+    assert another.folder(cell) != experiment.folder(cell)
+
+
+def test_a_result_of_other_test_heads_does_not_count(experiment, make_up) -> None:
+    make_up(ZERO, 0.8, 0.8, 0.8)
+    heads = dataclasses.replace(experiment.heads, sha256={**experiment.heads.sha256, "c.nii.gz": "another"})
+    assert dataclasses.replace(experiment, heads=heads).read(ZERO).missing == "not run"
+    assert experiment.read(ZERO).missing == ""
+
+
+@pytest.mark.parametrize("key", ["seconds", "commits", "calibration"])
+def test_a_result_with_another_value_is_named(experiment, make_up, key: str) -> None:
+    make_up(ZERO, 0.8, 0.8, 0.8)
+    path = experiment.folder(ZERO) / "result.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), key: None}))
+    assert "result.json: read record: expected content of digest " in experiment.read(ZERO).missing
 
 
 def test_a_structure_that_no_distance_was_measured_of_makes_no_average(experiment, make_up) -> None:

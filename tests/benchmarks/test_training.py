@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -132,7 +134,7 @@ def test_a_cell_that_fails_is_named_and_the_others_go_on(
     monkeypatch.setattr("paper.seranet_experiment.simulate_test_heads", lambda *_: Path("scans"))
     monkeypatch.setattr(
         "paper.experiment.evaluate_cell",
-        lambda cell, _, inference, __: evaluated.append((cell, inference.settings.recurrences)),
+        lambda cell, _, inference, *__: evaluated.append((cell, inference.settings.recurrences)),
     )
     (trainer / "mode").write_text("joint")
     cells = [Cell(name, "cascade", 1, 0.1, 0) for name in ("joint", "seranet_3", "two_step")]
@@ -146,3 +148,23 @@ def test_a_cell_that_fails_is_named_and_the_others_go_on(
     (trainer / "mode").write_text("none")
     assert run_cells(experiment, cells) == {}
     assert read_cells(experiment, cells)[cells[0]].missing == "not run"
+
+
+def test_a_cell_that_another_driver_evaluates_is_waited_for(
+    experiment: SeranetExperiment,
+    trainer: Path,
+    make_up: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    evaluated = []
+
+    def evaluate(cell: Cell, *_: object) -> None:
+        evaluated.append(cell)
+        time.sleep(0.5)
+        make_up(cell, 0.8, 0.8, 0.8)
+
+    monkeypatch.setattr("paper.seranet_experiment.simulate_test_heads", lambda *_: Path("scans"))
+    monkeypatch.setattr("paper.experiment.evaluate_cell", evaluate)
+    with ThreadPoolExecutor(2) as drivers:
+        list(drivers.map(lambda _: experiment.run(CELL), range(2)))
+    assert evaluated == [CELL]
