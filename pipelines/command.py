@@ -40,6 +40,7 @@ app.add_typer(bundle_app)
 Trust = Annotated[
     bool, typer.Option("--trust", help="Use a bundle that `kseg bundle check` refuses; it may run code.")
 ]
+Labels = Annotated[Path, typer.Argument(metavar="LABELS", help="Label map, or a folder of them.")]
 Output = Annotated[Path, typer.Argument(metavar="OUT", file_okay=False, help="Output folder.")]
 
 
@@ -74,7 +75,7 @@ def _options(
 @app.command(epilog="Example: kseg simulate heads/ scans/ --fraction 0.3 --noise 0.1")
 @with_scan_options
 def simulate(
-    labels: Annotated[Path, typer.Argument(metavar="LABELS", help="Label map, or a folder of them.")],
+    labels: Labels,
     output: Output,
     noise: Annotated[float, typer.Option(help="Noise level relative to the reference.")] = 0.1,
     fraction: Annotated[float, typer.Option(help="Share of k-space that is measured, in (0, 1].")] = 0.3,
@@ -160,7 +161,7 @@ def segment(
     precision: Annotated[
         str | None,
         typer.Option(
-            help="auto, float32 or bfloat16; auto is bfloat16 on processors with units for it.",
+            help="auto, float32 or bfloat16; auto is bfloat16 on GPUs and processors with units for it (AMX).",
             show_default="as the bundle says",
         ),
     ] = None,
@@ -266,7 +267,7 @@ app.command(
 @app.command(epilog="Example: kseg study heads/ study/ --fractions 0.1,0.2,0.3,0.5,1 --target 0.85")
 @with_scan_options
 def study(
-    labels: Annotated[Path, typer.Argument(metavar="LABELS", help="Label map, or a folder of them.")],
+    labels: Labels,
     output: Output,
     bundle: Bundle = DEFAULT_BUNDLE,
     fractions: Annotated[

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
+from math import isqrt
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from kseg import __version__
 from kseg.pipelines.batch import BatchResult, find_files, run_batch
 from kseg.pipelines.bundle_folder import find_bundle
 from kseg.pipelines.engines import InProcess
+from kseg.pipelines.device import choose_device
 from kseg.pipelines.inference_options import read_inference_options
 from kseg.pipelines.items import Item, list_items
 from kseg.pipelines.metrics_table import MetricsRow
@@ -25,6 +27,7 @@ from kseg.transforms.atomic import atomic_path
 from kseg.transforms.errors import require_file
 from kseg.transforms.phantom import make_phantom
 from kseg.transforms.sampling import line_count
+from kseg.transforms.tissues import load_tissue_table
 
 _STAGE = "study"
 
@@ -37,8 +40,8 @@ class StudySettings:
         fractions: shares of k-space that are measured, each in (0, 1].
         noises: noise levels, each 0 or more.
         target: mean Dice that a scan has to reach, in [0, 1].
-        scan: the rest of the protocol; its own noise and fraction are not used. Where fewer lines are
-            measured than are always measured in the centre, all of them lie there.
+        scan: the rest of the protocol; its own noise and fraction are not used. A centre larger than what is
+            measured is cut down to that.
 
     Raises:
         ValueError: no value, values that are the same to six digits, or one outside its range.
@@ -57,13 +60,9 @@ class StudySettings:
 
     def scans(self) -> dict[StudyPoint, SimulationSettings]:
         """How heads are scanned at each point, by noise level, then by share of k-space."""
-        n_lines = self.scan.grid.shape[2]
         return {
             StudyPoint(noise, fraction): replace(
-                self.scan,
-                noise=noise,
-                fraction=fraction,
-                center_lines=min(self.scan.center_lines, line_count(n_lines, fraction)),
+                self.scan, noise=noise, fraction=fraction, center_lines=_center(self.scan, fraction)
             )
             for noise in sorted(self.noises)
             for fraction in sorted(self.fractions)
@@ -99,28 +98,30 @@ def study(labels: Path, output: Path, bundle: str, settings: StudySettings, *, t
         trust: take a bundle that `kseg bundle check` refuses, and run whatever code it names.
 
     Raises:
-        InputError: the labels or the output cannot be used; the bundle or its weights cannot.
+        InputError: the labels or the output cannot be used; the table of tissues, the bundle or its weights cannot.
         ValueError: scan settings that do not fit into each other.
     """
+    _try_out(settings)
     cases = find_files(labels, SOURCES[settings.scan.source], output)
     if not cases:
         return Study(BatchResult(), ())
     scans = settings.scans()
-    for scan in scans.values():
-        try_out(scan)
-    network = load_segmenter(bundle, trust=trust)
+    network = load_segmenter(bundle, trust=trust).to(choose_device("auto"))
     provenance = read_provenance(bundle)
     options = read_inference_options(bundle)
     segmenter = partial(segment_volume, network, options=options)
     dtype = convolution_dtype(options, next(network.parameters()).device)
     configuration = (find_bundle(bundle) / "configs" / "inference.json").read_bytes()
     program = f"{provenance.weights_sha256} {dtype} {__version__}".encode()
+    # The scan names the table; what it says may change.
+    tissues = repr(load_tissue_table(settings.scan.protocol.tissues)).encode()
     measured: dict[str, dict[StudyPoint, list[MetricsRow]]] = {}
 
     def work(item: Item) -> dict[str, Any]:
         case, path = item.case, item.path
         require_file(path, _STAGE)
-        files = PointFiles(output / "points", case, scans, (path.read_bytes(), configuration, program))
+        content = (path.read_bytes(), tissues, configuration, program)
+        files = PointFiles(output / "points", case, scans, content)
         known = _read(files)
         pending = {point: scan for point, scan in scans.items() if point not in known}
         failures: dict[str, list[StudyPoint]] = {}
@@ -147,6 +148,23 @@ def _require_levels(name: str, values: tuple[float, ...], limits: str, within: b
     if not values or not within or len({f"{value:g}" for value in values}) < len(values):
         received = ", ".join(f"{value:g}" for value in values) or "none"
         raise ValueError(f"{name}: expected different numbers in {limits}, received {received}")
+
+
+def _center(scan: SimulationSettings, fraction: float) -> int:
+    """As many central lines, or as large a central square, as wanted and measured."""
+    _, n_y, n_x = scan.grid.shape
+    of_points = scan.pattern == "poisson"
+    most = isqrt(line_count(n_y * n_x, fraction)) if of_points else line_count(n_x, fraction)
+    return min(scan.center_lines, most)
+
+
+def _try_out(settings: StudySettings) -> None:
+    # Every level of noise is within its range; whatever else may not fit does not depend on it.
+    scans = {scan.fraction: scan for scan in settings.scans().values()}
+    # The centre is cut to what a point measures, but it has to fit into the whole of k-space.
+    scans[1.0] = replace(settings.scan, noise=0.0, fraction=1.0)
+    for scan in scans.values():
+        try_out(scan)
 
 
 def _read(files: PointFiles) -> dict[StudyPoint, list[MetricsRow]]:

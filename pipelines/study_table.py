@@ -10,7 +10,7 @@ from kseg.pipelines.metrics_summary import mean
 from kseg.pipelines.metrics_table import MetricsRow
 from kseg.transforms.atomic import atomic_path
 
-_METRICS = ("dice", "hausdorff95_mm")
+_METRICS = ("dice", "hausdorff_mm", "hausdorff95_mm")
 _SPREADS = ("", "_lowest", "_highest")
 _COLUMNS = ("noise", "fraction", "class_name", "n_heads", "n_missed", "n_spurious")
 _AVERAGE = "average"
@@ -80,7 +80,8 @@ class PointResult:
         """Spread over the heads, each counting with its mean over the classes; None where nothing is known.
 
         Args:
-            metric: `dice` or `hausdorff95_mm`; infinite distances do not enter, see `n_unmeasured`.
+            metric: `dice`, `hausdorff_mm` or `hausdorff95_mm`; infinite distances do not enter, see
+                `n_unmeasured`.
         """
         return _spread(self.rows, metric)
 

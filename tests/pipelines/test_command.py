@@ -8,18 +8,17 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from kseg import __version__
-from kseg.pipelines import command, simulate
+from kseg.pipelines import command
 from kseg.pipelines.bundle_folder import find_bundle
 from kseg.pipelines.bundle_seal import seal_bundle
 from kseg.pipelines.manifest import parse_shard
-from kseg.transforms import noise
 from kseg.transforms.kspace_file import KSpaceVolume, write_kspace
 from kseg.transforms.nifti import write_nifti
 
@@ -57,10 +56,7 @@ def test_help_does_not_wait_for_torch() -> None:
     assert ended.stdout == "set()\n"
 
 
-def test_choices_are_those_of_the_functions() -> None:
-    assert get_args(command.Source) == tuple(simulate.SOURCES)
-    assert get_args(command.Pattern) == tuple(simulate.PATTERNS)
-    assert get_args(command.NoiseReference) == get_args(noise.NoiseReference)
+def test_the_default_bundle_is_shipped() -> None:
     assert (find_bundle(command.DEFAULT_BUNDLE) / "configs" / "inference.json").is_file()
 
 

@@ -1,12 +1,12 @@
 """Every option of the command arrives where it is needed."""
 
+import inspect
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-import typer.main
 
 from kseg.pipelines import command, command_options, segment, simulate, study
 from kseg.pipelines.batch import BatchResult
@@ -120,14 +120,14 @@ def test_every_option_of_a_study_arrives(run: Run, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_study_has_every_option_of_a_simulation() -> None:
-    def options(name: str) -> dict[str, tuple[object, ...]]:
-        found = typer.main.get_command(command.app).commands[name].params  # type: ignore[attr-defined]
-        return {each.name: (each.opts, each.type.name, each.default, each.help) for each in found}
-
-    of_study, of_simulation = options("study"), options("simulate")
+    of_simulation, of_study = (
+        inspect.signature(each).parameters for each in (command.simulate, command.study)
+    )
     shared = {name for name in of_study if of_study[name] == of_simulation.get(name)}
-    assert shared == {"labels", "output", *(field.name for field in fields(ScanOptions))}
+    of_scan = {field.name for field in fields(ScanOptions)}
+    assert shared == {"labels", "output", *of_scan}
     assert set(of_simulation) - shared == {"noise", "fraction"}
+    assert {word[2:].replace("-", "_") for word in SCAN.split() if word.startswith("--")} == of_scan
 
 
 def test_choices_are_those_of_the_functions() -> None:

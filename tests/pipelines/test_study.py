@@ -20,6 +20,8 @@ from kseg.pipelines.simulate import SimulationSettings, simulate
 from kseg.pipelines.study import StudySettings, study
 from kseg.pipelines.study_head import Segmenter, measure_scan
 from kseg.pipelines.study_table import StudyPoint, cheapest
+from kseg.transforms import tissues
+from kseg.transforms.dictionary_simulation import ScanProtocol
 from kseg.transforms.errors import InputError
 from kseg.transforms.grid import AcquisitionGrid
 from kseg.transforms.phantom import Phantom
@@ -167,6 +169,21 @@ def test_what_is_known_is_not_measured_again(
     assert len(study_again(settings, other)) == 8
 
 
+def test_a_table_of_tissues_that_changes_has_everything_measured_anew(
+    heads: Path, settings: StudySettings, tiny_bundle: Path, tmp_path: Path, measured: Measured
+) -> None:
+    table = tmp_path / "tissues.yaml"
+    shipped = (Path(tissues.__file__).parent / "tables" / "tissues_3T.yaml").read_text()
+    table.write_text(shipped)
+    protocol = ScanProtocol(tissues=str(table), n_coils=2)
+    scan = replace(settings.scan, protocol=protocol, center_lines=8)
+    one = replace(settings, fractions=(0.5,), noises=(0.2,), scan=scan)
+    for text, n_measured in ((shipped, 2), (shipped, 2), (shipped.replace("t1: 1.82", "t1: 1.9"), 4)):
+        table.write_text(text)
+        assert study(heads, tmp_path / "out", str(tiny_bundle), one).heads.exit_code == 0
+        assert len(measured) == n_measured
+
+
 def test_a_head_that_cannot_be_read_costs_itself_alone(
     heads: Path,
     settings: StudySettings,
@@ -250,6 +267,17 @@ def test_settings_that_cannot_work_stop_the_study_before_the_first_head(
         study(heads, tmp_path / "out", str(tiny_bundle), wrong)
     with pytest.raises(InputError, match=r"^nowhere: read bundle: expected one of "):
         study(heads, tmp_path / "out", "nowhere", settings)
+    # A centre is cut to what a point measures, but no scan holds one that is larger than k-space.
+    for pattern, message in (
+        ("gaussian", r"^line mask: .* <= 32 lines .* received center 33 and sampled 32$"),
+        (
+            "poisson",
+            r"^Poisson disc: expected a center within \(40, 32\) .* received center 33 and 1280 points$",
+        ),
+    ):
+        wrong = replace(settings, scan=replace(settings.scan, pattern=pattern, center_lines=33))
+        with pytest.raises(ValueError, match=message):
+            study(heads, tmp_path / "out", str(tiny_bundle), wrong)
     assert not (tmp_path / "out").exists()
 
 
@@ -258,8 +286,12 @@ def test_a_point_is_the_scan_of_simulate_with_as_many_central_lines_as_fit() -> 
     scans = settings.scans()
     assert len(scans) == len(settings.noises) * len(settings.fractions)
     assert scans[StudyPoint(0.2, 0.3)] == SimulationSettings(noise=0.2, fraction=0.3, center_lines=16, seed=7)
-    # 5 % of 180 lines are 9.
+    # 5 % of 180 lines are 9; 5 % of 216 x 180 points are 1944, which hold a square of 44 x 44.
     assert scans[StudyPoint(0.2, 0.05)].center_lines == 9
+    for wanted, taken in ((16, 16), (50, 44)):
+        points = StudySettings(scan=SimulationSettings(pattern="poisson", center_lines=wanted)).scans()
+        assert points[StudyPoint(0.2, 0.05)].center_lines == taken
+        assert points[StudyPoint(0.2, 1.0)].center_lines == wanted
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,10 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,8 +21,10 @@ from kseg.pipelines.segmentation import segment_volume
 from kseg.pipelines.simulate import SimulationSettings, read_head, simulate
 from kseg.pipelines.study_head import PointFiles, Segmenter, measure_head, measure_scan
 from kseg.pipelines.study_table import StudyPoint
+from kseg.transforms.dictionary_simulation import ScanProtocol
 from kseg.transforms.grid import AcquisitionGrid
 from kseg.transforms.phantom import Phantom, make_phantom
+from kseg.transforms.sequences import GradientEcho, SpinEcho
 
 POINT = StudyPoint(0.2, 0.4)
 ROWS = [MetricsRow("a", i, name, StructureMetrics(0.5, 2.0, 1.0, 3.0, 4.0)) for i, name in
@@ -55,7 +58,21 @@ def files(scan: SimulationSettings, tmp_path: Path) -> PointFiles:
     return PointFiles(tmp_path / "points", "a", {POINT: scan}, (b"head", b"weights"))
 
 
+@pytest.mark.parametrize(
+    "protocol",
+    [
+        {},
+        {"noise_reference": "rms", "pattern": "equispaced", "mask_per": "slice"},
+        {
+            "protocol": ScanProtocol(SpinEcho(te=0.02), tissues="3T", n_coils=3, jitter=0.05),
+            "pattern": "poisson",
+            "center_lines": 10,
+        },
+    ],
+    ids=["default", "slices", "coils"],
+)
 def test_the_numbers_are_those_of_the_single_commands(
+    protocol: dict[str, Any],
     head: Path,
     phantom: Phantom,
     scan: SimulationSettings,
@@ -63,6 +80,7 @@ def test_the_numbers_are_those_of_the_single_commands(
     segmenter: Segmenter,
     tmp_path: Path,
 ) -> None:
+    scan = replace(scan, **protocol)
     simulate(head, tmp_path / "scans", scan)
     segment(tmp_path / "scans" / "kspace", tmp_path / "masks", str(tiny_bundle), SegmentSettings())
     table = tmp_path / "metrics.csv"
@@ -78,15 +96,44 @@ def test_a_table_is_found_for_what_it_was_measured_with_alone(files: PointFiles)
     files.write(POINT, ROWS)
     assert files.read(POINT) == ROWS
     assert files.path(POINT).parent == files.folder / "noise_0.2" / "fraction_0.4"
-    scan = files.scans[POINT]
     others = [
         replace(files, content=(b"head", b"other weights")),
         replace(files, content=(b"other head", b"weights")),
         replace(files, content=(b"headweights", b"")),
-        replace(files, scans={POINT: replace(scan, seed=4)}),
-        replace(files, scans={POINT: replace(scan, protocol=replace(scan.protocol, tissues="3T"))}),
     ]
     assert [other.read(POINT) for other in others] == [None] * len(others)
+
+
+def test_every_setting_of_a_scan_tells_its_table_from_others(files: PointFiles) -> None:
+    scan = files.scans[POINT]
+    changed: dict[str, Any] = {
+        "source": "brainweb_20",
+        "oracle": "centre_slice",
+        "grid": AcquisitionGrid(),
+        "protocol": ScanProtocol(GradientEcho()),
+        "noise": 0.3,
+        "noise_reference": "gm",
+        "pattern": "uniform",
+        "fraction": 0.5,
+        "center_lines": 5,
+        "mask_per": "slice",
+        "seed": 4,
+    }
+    of_protocol: dict[str, Any] = {
+        "sequence": SpinEcho(te=0.07),
+        "tissues": "3T",
+        "n_coils": 8,
+        "bandwidth": 81e3,
+        "jitter": 0.1,
+    }
+    assert list(changed) == [field.name for field in fields(SimulationSettings)]
+    assert list(of_protocol) == [field.name for field in fields(ScanProtocol)]
+    scans = [replace(scan, **{name: value}) for name, value in changed.items()]
+    scans += [
+        replace(scan, protocol=replace(scan.protocol, **{name: value})) for name, value in of_protocol.items()
+    ]
+    paths = {replace(files, scans={POINT: each}).path(POINT) for each in (scan, *scans)}
+    assert len(paths) == 1 + len(changed) + len(of_protocol)
 
 
 @pytest.mark.parametrize("harm", ["empty", "cut", "other", "folder"])

@@ -21,7 +21,7 @@ MISSED = StructureMetrics(0.0, inf, inf, 0.0, 2.0)
 
 
 def metrics(dice: float, distance_mm: float = 1.0) -> StructureMetrics:
-    return StructureMetrics(dice, 9.0, distance_mm, 2.0, 2.0)
+    return StructureMetrics(dice, distance_mm + 6, distance_mm, 2.0, 2.0)
 
 
 def result(noise: float, fraction: float, **heads: list[StructureMetrics]) -> PointResult:
@@ -47,6 +47,7 @@ def table(path: Path) -> list[dict[str, str]]:
 def test_each_head_counts_the_same() -> None:
     assert FEW.spread("dice") == Spread(pytest.approx(0.7), pytest.approx(0.6), pytest.approx(0.8))
     assert FEW.spread("hausdorff95_mm") == Spread(2.0, 1.5, 2.5)
+    assert FEW.spread("hausdorff_mm") == Spread(8.0, 7.5, 8.5)
     assert (FEW.n_heads, FEW.n_unmeasured) == (2, 0)
 
 
@@ -94,6 +95,9 @@ def test_the_table_has_a_row_for_each_class_and_their_average(tmp_path: Path) ->
         "dice": "0.6",
         "dice_lowest": "0.5",
         "dice_highest": "0.7",
+        "hausdorff_mm": "7",
+        "hausdorff_mm_lowest": "7",
+        "hausdorff_mm_highest": "7",
         "hausdorff95_mm": "1",
         "hausdorff95_mm_lowest": "1",
         "hausdorff95_mm_highest": "1",
@@ -102,6 +106,8 @@ def test_the_table_has_a_row_for_each_class_and_their_average(tmp_path: Path) ->
     assert (gm["class_name"], gm["dice"], gm["hausdorff95_mm"]) == ("GM", "0.8", "3")
     assert (average["class_name"], average["dice"], average["hausdorff95_mm"]) == ("average", "0.7", "2")
     assert (average["dice_lowest"], average["hausdorff95_mm_highest"]) == ("0.6", "2.5")
+    largest = [average[f"hausdorff_mm{spread}"] for spread in ("", "_lowest", "_highest")]
+    assert largest == ["8", "7.5", "8.5"]
 
 
 def test_the_table_counts_what_was_missed(tmp_path: Path) -> None:
@@ -110,6 +116,7 @@ def test_the_table_counts_what_was_missed(tmp_path: Path) -> None:
     write_study(tmp_path / "study.csv", [point])
     csf, gm, average = table(tmp_path / "study.csv")
     assert (csf["n_missed"], csf["n_spurious"], csf["dice"], csf["hausdorff95_mm"]) == ("1", "1", "0", "")
+    assert (csf["hausdorff_mm"], gm["hausdorff_mm"], average["hausdorff_mm"]) == ("", "7", "7")
     assert (gm["n_missed"], gm["n_spurious"]) == ("0", "0")
     assert (average["n_missed"], average["n_spurious"], average["hausdorff95_mm"]) == ("1", "1", "1")
 
