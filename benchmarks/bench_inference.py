@@ -1,13 +1,20 @@
 """What segmenting costs: the plain network, and the form that `kseg segment` runs, in the same run."""
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from bench_simulation import medians, print_table
 from monai.transforms import CenterSpatialCrop
 from torch import Tensor, nn
 
 from kseg.networks.inference import for_inference, inference_dtype
+from kseg.networks.kspace_segmenter import KSpaceSegmenter
 from kseg.networks.seranet import SERANet
 from kseg.pipelines.bundle import load_network
+from kseg.pipelines.inference_options import InferenceOptions
+from kseg.pipelines.segment_work import load_segmenter
+from kseg.pipelines.segmentation import segment_volume
 from kseg.pipelines.simulate import SimulationSettings, simulate_scan
 from kseg.pipelines.simulate_lesions import LesionSettings
 from kseg.pipelines.volumes import describe_patient
@@ -49,6 +56,18 @@ def compare(title: str, network: nn.Module, x: Tensor, repetitions: int) -> None
     print(f"classes equal to those of the plain network: {same.float().mean():.4%} of voxels")
 
 
+def compare_volume(network: KSpaceSegmenter, kspace: Tensor, mask: Tensor) -> None:
+    """Print the times of a whole volume: slice by slice through the plain network, and as `kseg segment` does it."""
+    plain = "eager, float32, slice by slice"
+    pieces: dict[str, Callable[[], object]] = {
+        plain: lambda: [run(network, network_input(each[None], mask), torch.float32) for each in kspace]
+    }
+    for name, flip in (("without the mirrored scan", False), ("averaged with it, as shipped", True)):
+        options = InferenceOptions(flip=flip, precision="auto")
+        pieces[name] = partial(segment_volume, network, kspace, mask, options)
+    print_table(f"shipped network, {len(kspace)} slices", medians(pieces, repetitions=3), [plain])
+
+
 def windows(size: tuple[int, int, int]) -> Tensor:
     """Windows `(window, contrast, slice, y, x)` side by side through the middle of a patient with lesions."""
     head = mni152_head()
@@ -66,6 +85,7 @@ def main() -> None:
     print(f"{torch.get_num_threads()} threads")
     network = load_network("brain_kspace_segmentation")
     compare("shipped network, one slice of 216 x 180", network, x, repetitions=15)
+    compare_volume(load_segmenter("brain_kspace_segmentation"), volume.kspace, volume.mask)
     torch.manual_seed(0)
     paper = SERANet().eval()
     compare("SERANet-3 of the paper's size, one slice, weights random", paper, x[:1], repetitions=5)

@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 
 from kseg.pipelines.bundle_folder import find_bundle
+from kseg.pipelines.evaluate import bundle_classes, evaluate
+from kseg.pipelines.metrics_lesions import LesionRule
 from kseg.pipelines.segment import segment
 from kseg.pipelines.segment_settings import SegmentSettings
+from kseg.pipelines.simulate_lesions import EMBEDDED, LesionSettings, simulate_lesions
 
 CONFIGS = find_bundle("ms_lesion_segmentation") / "configs"
 
@@ -23,6 +26,11 @@ def test_training_and_inference_normalise_alike() -> None:
     assert "@normalisation" in config("train")["train"]["preprocessing"]["transforms"]
     assert "@normalisation" in config("train")["validate"]["preprocessing"]["transforms"]
     assert "@normalisation" in config("inference")["preprocessing"]["transforms"]
+
+
+def test_the_workflow_and_kseg_segment_look_for_the_same_contrasts() -> None:
+    channels = config("metadata")["network_data_format"]["inputs"]["image"]["channel_def"]
+    assert config("inference")["contrasts"] == [channels[str(number)] for number in range(len(channels))]
 
 
 def test_what_does_not_depend_on_the_task_is_that_of_the_first_bundle() -> None:
@@ -86,3 +94,21 @@ def test_an_image_that_cannot_be_read_ends_the_workflow_with_its_name(
     ended = monai("run", "--config_file", bundle / "configs" / "inference.json", *options)
     assert ended.returncode != 0
     assert f"{first.with_name('a_T2w.nii.gz')}: read NIfTI: expected " in ended.stdout
+
+
+def test_the_shipped_weights_find_the_lesions_of_a_patient_of_the_embedded_head(tmp_path: Path) -> None:
+    simulate_lesions(Path(EMBEDDED), tmp_path, LesionSettings(seed=3))
+    segment(tmp_path / "images", tmp_path / "masks", "ms_lesion_segmentation", SegmentSettings())
+    found = evaluate(
+        tmp_path / "masks",
+        tmp_path / "labels",
+        tmp_path / "metrics.csv",
+        classes=bundle_classes("ms_lesion_segmentation"),
+        lesions=LesionRule(("lesion",)),
+    )
+    (lesion,) = found.classes
+    assert lesion.lesions is not None
+    assert lesion.lesions.n_reference > 3
+    assert lesion.lesions.true_positive_rate > 0.8
+    assert lesion.lesions.false_positives_per_case <= 3
+    assert lesion.sample_dice > 0.8

@@ -9,7 +9,7 @@ from kseg.transforms.brain_regions import REGIONS
 from kseg.transforms.head import CrispHead
 from kseg.transforms.lesion_model import PLACES, LesionKind, LesionModel
 from kseg.transforms.lesion_sites import lesion_sites
-from kseg.transforms.lesions import add_lesions, heal_lesions
+from kseg.transforms.lesions import _diameter, add_lesions, heal_lesions
 from kseg.transforms.signed_distance import signed_distance
 
 NONE = LesionKind(0.0, 4.0, 0.3)
@@ -100,6 +100,14 @@ def test_sizes_stay_within_their_limits(brain):
     )
     assert smallest < 20 * np.pi / 6 * 4.0**3
     assert largest > 5 * smallest
+
+
+def test_diameters_are_cut_at_both_limits():
+    model = LesionModel(limits_mm=(3.0, 4.0))
+    generator = torch.Generator().manual_seed(0)
+    drawn = [_diameter(LesionKind(1.0, 3.5, 2.0), model, generator) for _ in range(50)]
+    assert (min(drawn), max(drawn)) == (3.0, 4.0)
+    assert any(3.0 < each < 4.0 for each in drawn)
 
 
 def test_lesions_at_a_ventricle_are_long_across_its_wall(brain):
