@@ -10,8 +10,8 @@ from typing import Any
 from kseg import __version__
 from kseg.pipelines.batch import BatchResult, find_files, run_batch
 from kseg.pipelines.bundle_folder import find_bundle
-from kseg.pipelines.engines import InProcess
 from kseg.pipelines.device import choose_device
+from kseg.pipelines.engines import InProcess
 from kseg.pipelines.inference_options import read_inference_options
 from kseg.pipelines.items import Item, list_items
 from kseg.pipelines.metrics_table import MetricsRow
