@@ -5,7 +5,8 @@ Usage: python benchmarks/rsanet.py --budget cpu --heads HEADS --runs RUNS
 HEADS holds label maps with FreeSurfer codes; the last by name are the test heads, of which patients are simulated
 once for all networks. RUNS keeps what is finished, so the same command goes on where it was stopped, and further
 seeds or methods cost only themselves. A cell that fails is named, in the table too, and the others go on; remove a
-damaged folder to have it made again. Writes rsanet.md, rsanet.csv and rsanet_cells.csv.
+damaged folder to have it made again. Writes rsanet.md, rsanet.csv, rsanet_cells.csv and
+rsanet_cases.csv.
 
 Exit codes: 0 all cells done; 1 a cell is missing, each named; 2 wrong usage.
 """

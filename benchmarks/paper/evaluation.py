@@ -15,7 +15,7 @@ from kseg.pipelines.bundle_seal import seal_bundle
 from kseg.pipelines.evaluate import NO_LESIONS, bundle_classes, evaluate
 from kseg.pipelines.metrics_lesions import LesionRule
 from kseg.pipelines.metrics_summary import ClassSummary, summarise
-from kseg.pipelines.metrics_table import read_metrics
+from kseg.pipelines.metrics_table import MetricsRow, read_metrics
 from kseg.pipelines.segment import segment
 from kseg.pipelines.segment_settings import SegmentSettings
 from kseg.transforms.errors import InputError
@@ -38,12 +38,14 @@ class Outcome:
         cell: the cell.
         classes: metrics of each class over the test heads; empty where the cell is missing.
         missing: why there are no metrics, or empty.
+        rows: metrics of each class in each case.
         record: what is known of the run.
     """
 
     cell: Cell
     classes: Sequence[ClassSummary] = ()
     missing: str = ""
+    rows: Sequence[MetricsRow] = ()
     record: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -143,7 +145,7 @@ def read_outcome(cell: Cell, unit: str, folder: Path) -> Outcome:
     if sorted({row.case for row in rows}) != cases:
         received = ", ".join(sorted({row.case for row in rows}))
         raise InputError(folder / "metrics.csv", _STAGE, f"metrics of {', '.join(cases)}", received)
-    return Outcome(cell, summarise(rows), record=record)
+    return Outcome(cell, summarise(rows), rows=rows, record=record)
 
 
 def cell_folder(cell: Cell, trainings: Sequence[Training], heads: Heads, runs: Path) -> Path:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from kseg.transforms.atomic import atomic_path
-from paper.cells import write_cells_csv
+from paper.cells import write_cases_csv, write_cells_csv
 from paper.evaluation import Outcome
 from paper.figures import figure5, figure6, write_figure6_csv
 from paper.gap import gap_markdown
@@ -64,6 +64,7 @@ def write_results(experiment: SeranetExperiment, outcomes: Mapping[Cell, Outcome
     write_page(output / "gap.md", _GAP, gap_markdown(tables, grid, budget), made)
     write_figure6_csv(output / "figure6.csv", grid, budget, outcomes, runs)
     write_cells_csv(output / "cells.csv", list(outcomes.values()), runs, _tell)
+    write_cases_csv(output / "cases.csv", list(outcomes.values()))
     failures = []
     for name, draw in _figures(experiment, outcomes).items():
         failures += _draw(output / name, draw)
@@ -162,5 +163,6 @@ def _index(
     toctree = "```{toctree}\n:maxdepth: 1\n\n" + "\n".join(pages) + "\n```\n"
     figures = "\n".join(f"![{captions[name]}]({name})\n\n{captions[name]}\n" for name in drawn)
     missing = "\n".join(f"- missing: {plain(line, experiment.runs)}" for line in failures)
-    title = "# Results\n\nWritten by `benchmarks/paper_tables.py`; `cells.csv` holds every single network.\n"
+    files = "`cells.csv` holds every single network, `cases.csv` every head."
+    title = f"# Results\n\nWritten by `benchmarks/paper_tables.py`; {files}\n"
     return "\n".join(part for part in (title, toctree, figures, missing) if part)

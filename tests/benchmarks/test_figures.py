@@ -136,7 +136,7 @@ def test_pages_tell_budget_commit_hardware_and_time(drawn: SeranetExperiment, tm
     write_results(drawn, outcomes_of(drawn), tmp_path / "results")
     names = {path.name for path in (tmp_path / "results").iterdir()}
     tables = {f"table{number}.{ending}" for number in (1, 2) for ending in ("md", "csv")}
-    assert names == tables | {"gap.md", "index.md", "cells.csv", "figure6.csv", "figure6.png"}
+    assert names == tables | {"gap.md", "index.md", "cells.csv", "cases.csv", "figure6.csv", "figure6.png"}
     cells = all_cells(drawn.grid, drawn.budget)
     for name in ("table1.md", "table2.md", "gap.md", "index.md"):
         text = (tmp_path / "results" / name).read_text()
@@ -150,6 +150,15 @@ def test_pages_tell_budget_commit_hardware_and_time(drawn: SeranetExperiment, tm
         lines = list(csv.DictReader(file))
     assert len(lines) == len(cells)
     assert sum(not line["missing"] for line in lines) == 12
+    with (tmp_path / "results/cases.csv").open() as file:
+        cases = list(csv.DictReader(file))
+    assert len(cases) == 12 * 3
+    joint = [case for case in cases if case["cell"] == "joint-autoencoder_2-noise_0.1-seed_0"]
+    assert [(case["case"], case["class"], float(case["dice"])) for case in joint] == [
+        ("c", "CSF", pytest.approx(0.84)),
+        ("c", "GM", pytest.approx(0.74)),
+        ("c", "WM", pytest.approx(0.64)),
+    ]
 
 
 def test_a_budget_of_one_table_writes_one(drawn: SeranetExperiment, tmp_path: Path) -> None:
