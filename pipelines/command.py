@@ -116,11 +116,13 @@ def simulate_lesions(
     Writes OUT/images/NAME_T1w.nii.gz, NAME_T2w.nii.gz and NAME_FLAIR.nii.gz, OUT/labels/NAME.nii.gz and
     OUT/results.jsonl. A run that was stopped goes on where it was.
     """
-    from kseg.pipelines.simulate_lesions import LesionSettings
+    from kseg.pipelines.simulate_lesions import LesionSettings, mean_lesion_fraction
     from kseg.pipelines.simulate_lesions import simulate_lesions as simulate_patients
 
-    settings = LesionSettings(count=count, seed=seed, own=own)
-    _finish(simulate_patients(heads, output, settings, resumed=resume), "simulated", heads)
+    result = simulate_patients(heads, output, LesionSettings(count=count, seed=seed, own=own), resumed=resume)
+    if result.done or result.before:
+        typer.echo(f"mean lesion fraction of all patients in {output}: {mean_lesion_fraction(output):.3g}")
+    _finish(result, "simulated", heads)
 
 
 @app.command(epilog="Example: kseg segment scans/kspace segmented/ --probabilities")

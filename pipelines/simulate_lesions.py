@@ -1,6 +1,7 @@
 """From label maps to patients with multiple sclerosis: three contrasts and the mask of their lesions."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
@@ -133,6 +134,25 @@ def simulate_lesions(
         plan = resume(list_items(cases), earlier, identity, output, retry_failed=True)
         result = run_batch(plan.todo, InProcess(work, _STAGE), stage=_STAGE, records=records, common=identity)
     return BatchResult(result.done, result.failed, plan.done)
+
+
+def mean_lesion_fraction(output: Path) -> float | None:
+    """Share of the voxels of a volume that is lesion, the mean over all patients that were made in a folder.
+
+    It is what `ExponentialCrossEntropy` weights by.
+
+    Args:
+        output: as of `simulate_lesions`.
+
+    Returns:
+        The share, in [0, 1], or None where there is no patient.
+
+    Raises:
+        InputError: no records in the folder.
+    """
+    records = read_records([output / "results.jsonl"]).values()
+    shares = [record["lesion_fraction"] for record in records if record["status"] == "ok"]
+    return math.fsum(shares) / len(shares) if shares else None
 
 
 def _heads(heads: Path, output: Path) -> dict[str, list[Path]]:

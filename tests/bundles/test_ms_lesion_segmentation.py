@@ -1,11 +1,16 @@
 """The lesion bundle: what its configurations share, and that MONAI's workflow writes what `kseg segment` does."""
 
+import ast
 import json
+import math
+import shlex
 from pathlib import Path
 
 import nibabel
 import numpy as np
 import pytest
+import torch
+from monai.bundle import ConfigParser
 
 from kseg.pipelines.bundle_folder import find_bundle
 from kseg.pipelines.evaluate import bundle_classes, evaluate
@@ -15,6 +20,7 @@ from kseg.pipelines.segment_settings import SegmentSettings
 from kseg.pipelines.simulate_lesions import EMBEDDED, LesionSettings, simulate_lesions
 
 CONFIGS = find_bundle("ms_lesion_segmentation") / "configs"
+README = (CONFIGS.parent / "docs" / "README.md").read_text()
 
 
 def config(name: str) -> dict:
@@ -31,6 +37,22 @@ def test_training_and_inference_normalise_alike() -> None:
 def test_the_workflow_and_kseg_segment_look_for_the_same_contrasts() -> None:
     channels = config("metadata")["network_data_format"]["inputs"]["image"]["channel_def"]
     assert config("inference")["contrasts"] == [channels[str(number)] for number in range(len(channels))]
+
+
+def test_the_loss_of_the_paper_is_one_override_away() -> None:
+    command = next(line for line in README.splitlines() if "ExponentialCrossEntropy'" in line)
+    overrides = ast.literal_eval(shlex.split(command)[-1])
+    parser = ConfigParser(config("train"))
+    parser.update({"loss": overrides})
+    loss = parser.get_parsed_content("loss")
+    logits = torch.zeros(4, 2, 3, 3, 3, requires_grad=True)
+    labels = torch.zeros(4, 1, 3, 3, 3)
+    labels[0, 0, 0, 0, 0] = 1.0
+    found = loss(logits, labels)
+    assert found.item() == pytest.approx(math.log(2))
+    found.backward()
+    lesion, background = logits.grad[0, 1, 0, 0, 0], logits.grad[1, 1, 0, 0, 0]
+    assert -lesion / background == pytest.approx(math.exp(1 - 2 * overrides["lesion_fraction"]))
 
 
 def test_what_does_not_depend_on_the_task_is_that_of_the_first_bundle() -> None:

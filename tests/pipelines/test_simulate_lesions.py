@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from kseg.pipelines import simulate_lesions as module
-from kseg.pipelines.simulate_lesions import LesionSettings, simulate_lesions
+from kseg.pipelines.simulate_lesions import LesionSettings, mean_lesion_fraction, simulate_lesions
 from kseg.transforms.errors import InputError
 from kseg.transforms.grid import GridRange, place_grid
 from kseg.transforms.head import head_from_labels
@@ -161,13 +161,23 @@ def test_impossible_shares_and_missing_heads_are_refused_before_anything_is_writ
 
 def test_the_command_says_what_became_of_it(heads: Path, tmp_path: Path, run: Callable[..., Any]):
     ended = run("simulate-lesions", heads / "a.nii.gz", tmp_path / "out", "--count", "2")
-    assert (ended.code, ended.out) == (0, "simulated: 2, failed: 0\n")
+    share = np.mean([voxels(path).mean() for path in (tmp_path / "out/labels").iterdir()])
+    told = f"mean lesion fraction of all patients in {tmp_path / 'out'}: {share:.3g}\n"
+    assert share > 0
+    assert (ended.code, ended.out) == (0, f"{told}simulated: 2, failed: 0\n")
     ended = run("simulate-lesions", heads / "a.nii.gz", tmp_path / "out", "--count", "2")
-    assert (ended.code, ended.out) == (0, "simulated: 0, done before: 2, failed: 0\n")
+    assert (ended.code, ended.out) == (0, f"{told}simulated: 0, done before: 2, failed: 0\n")
     (tmp_path / "empty").mkdir()
     ended = run("simulate-lesions", tmp_path / "empty", tmp_path / "out")
     assert ended.code == 3
     assert run("simulate-lesions", heads, tmp_path / "out", "--own", "2").code == 2
+
+
+def test_without_a_patient_there_is_no_lesion_fraction(tmp_path: Path):
+    (tmp_path / "results.jsonl").write_text('{"case": "a", "status": "failed"}\n')
+    assert mean_lesion_fraction(tmp_path) is None
+    with pytest.raises(InputError, match=r"results.jsonl: read results: expected a file"):
+        mean_lesion_fraction(tmp_path / "nothing")
 
 
 def test_the_embedded_head_needs_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
