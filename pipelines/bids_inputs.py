@@ -4,7 +4,7 @@ Reference: Brain Imaging Data Structure 1.11, https://bids-specification.readthe
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from kseg.pipelines.batch import find_files
@@ -21,6 +21,7 @@ _SCAN = re.compile(
     re.VERBOSE,
 )
 _SUFFIXES = ("T1w", "T2w", "PDw")
+_SPACE = re.compile(r"_space-[0-9a-zA-Z+]+")
 # Of a scan that is stored as several images, the magnitude is segmented.
 _NO_MAGNITUDE = re.compile(r"_part-(?:phase|real|imag)(?:_|$)")
 
@@ -85,6 +86,36 @@ def bids_case(name: str, contrasts: Sequence[str]) -> str | None:
     if match is None or match["before"]:
         return None
     return f"{match['folder']}/{match['entities']}_desc-{match['desc'] or ''}{''.join(contrasts)}"
+
+
+def across_spaces(
+    cases: Mapping[str, Mapping[str, list[Path]]], contrasts: Sequence[str]
+) -> dict[str, dict[str, list[Path]]]:
+    """Join images whose names differ in `space` alone: one that was registered to another names its space.
+
+    Images of one space, or of none, that are all contrasts stay a case of their own. Others are joined with those
+    of no space, unless these have no need of them; their case is named without `space`.
+
+    Args:
+        cases: images of each case of `bids_case` by contrast.
+        contrasts: those that are segmented together.
+
+    Returns:
+        The same of the joined cases. Several images of a contrast are ambiguous.
+
+    Example:
+        >>> cases = {"sub-1_desc-x": {"T1w": [Path("a")]}, "sub-1_space-T1w_desc-x": {"T2w": [Path("b")]}}
+        >>> {case: list(images) for case, images in across_spaces(cases, ("T1w", "T2w")).items()}
+        {'sub-1_desc-x': ['T1w', 'T2w']}
+    """
+    whole = {case for case, images in cases.items() if len(images) == len(contrasts)}
+    joined: dict[str, dict[str, list[Path]]] = {}
+    for case, images in cases.items():
+        bare = _SPACE.sub("", case)
+        chosen = joined.setdefault(case if whole & {case, bare} else bare, {})
+        for contrast, paths in images.items():
+            chosen.setdefault(contrast, []).extend(paths)
+    return joined
 
 
 def _case(name: str) -> str | None:

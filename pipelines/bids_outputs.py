@@ -6,6 +6,7 @@ Reference: Brain Imaging Data Structure 1.11, derivatives of imaging data, https
 import json
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,13 +51,13 @@ def derivative_name(stem: str, ending: str) -> str:
     return f"{stem}{parts.get(ending, f'_{ending}')}.nii.gz"
 
 
-def write_sidecar(path: Path, ending: str, source: Path, labels: tuple[str, ...]) -> list[Path]:
+def write_sidecar(path: Path, ending: str, sources: Sequence[Path], labels: tuple[str, ...]) -> list[Path]:
     """Write the JSON file that lies beside a result, if BIDS has one.
 
     Args:
         path: the result, `.nii.gz`.
         ending: what it is, see `derivative_name`.
-        source: file of the scan.
+        sources: files of the scan or of its contrasts, at least one; the result lies on the grid of the first.
         labels: name of each class.
 
     Returns:
@@ -73,10 +74,9 @@ def write_sidecar(path: Path, ending: str, source: Path, labels: tuple[str, ...]
     }
     if ending not in special:
         return []
-    match = _SOURCE.search(source.as_posix())
-    uri = f"bids:raw:{match[0] if match else source.name}"
+    uris = [_uri(source) for source in sources]
     beside = path.with_name(f"{path.name.removesuffix('.nii.gz')}.json")
-    _write_json(beside, {**special[ending], "Sources": [uri], "SpatialReference": uri})
+    _write_json(beside, {**special[ending], "Sources": uris, "SpatialReference": uris[0]})
     return [beside]
 
 
@@ -120,6 +120,11 @@ def write_dataset_files(output: Path, source: Path, provenance: Provenance) -> l
     for name, text in texts.items():
         _write_text(output / name, text)
     return [output / name for name in (DESCRIPTION, *texts)]
+
+
+def _uri(source: Path) -> str:
+    match = _SOURCE.search(source.as_posix())
+    return f"bids:raw:{match[0] if match else source.name}"
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from kseg.pipelines.contrast_files import contrast_paths, find_contrasts
-from kseg.transforms.errors import InputError
+from kseg.pipelines.contrast_files import contrast_paths, find_contrasts, no_case
 
 
 def contrast_items(
@@ -28,8 +27,7 @@ def contrast_items(
     """
     items = find_contrasts(Path(dataset_dir), Path(output_dir), contrasts)
     if not items:
-        expected = f"at least one case with {', '.join(f'NAME_{each}.nii.gz' for each in contrasts)}"
-        raise InputError(dataset_dir, "find inputs", expected, "none")
+        raise no_case(dataset_dir, contrasts, "none")
     return [
         {"image": [str(path) for path in contrast_paths(item, contrasts)], "case": item.case}
         for item in items

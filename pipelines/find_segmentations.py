@@ -14,7 +14,9 @@ from kseg.pipelines.cases import NIFTI_SUFFIXES, find_volumes, without_suffix
 _ENDINGS = ("_seg", "_dseg")
 # Written beside a segmentation, never a segmentation.
 _COMPANIONS = ("prob", "recon", "recurrences", "uncertainty")
-_COMPANION_ENDINGS = (*(f"_{ending}" for ending in _COMPANIONS), "_probseg")
+RESULT_ENDINGS = (*_ENDINGS, *(f"_{ending}" for ending in _COMPANIONS), "_probseg")
+"""What names of images end with that `kseg segment` writes."""
+
 _DESCRIBED = re.compile(r"(?P<entities>(?:.*/)?sub-[^/]*)_desc-[0-9a-zA-Z+]+")
 
 
@@ -43,7 +45,7 @@ def find_segmentations(folder: Path) -> dict[str, list[Path]]:
     plain = {
         name: paths
         for name, paths in found.items()
-        if name not in beside and not name.endswith((*_ENDINGS, *_COMPANION_ENDINGS))
+        if name not in beside and not name.endswith(RESULT_ENDINGS)
     }
     return dict(sorted((plain | named).items()))
 

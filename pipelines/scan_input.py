@@ -91,6 +91,6 @@ def _open_image(
         mask=mask,
         affine=scan.affine,
         to_grid=scan.to_input_grid,
-        notes=[_HERMITIAN],
+        notes=[_HERMITIAN, *volume.notes],
         files=files,
     )

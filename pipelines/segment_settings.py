@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+_ONLY_OF_KSPACE = ("reconstruction", "recurrences", "fraction", "center_lines", "seed", "dicom_seg")
+
 
 @dataclass(frozen=True)
 class SegmentSettings:
@@ -53,12 +55,8 @@ class SegmentSettings:
         Raises:
             ValueError: what is asked for.
         """
-        asked = {
-            "reconstruction": self.reconstruction,
-            "recurrences": self.recurrences,
-            "fraction": self.fraction < 1,
-            "dicom seg": self.dicom_seg,
-        }
-        for name, value in asked.items():
-            if value:
-                raise ValueError(f"{name}: expected a bundle that takes k-space, received {bundle}")
+        usual = SegmentSettings()
+        for name in _ONLY_OF_KSPACE:
+            if getattr(self, name) != getattr(usual, name):
+                asked = name.replace("_", " ")
+                raise ValueError(f"{asked}: expected a bundle that takes k-space, received {bundle}")

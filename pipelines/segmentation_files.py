@@ -45,7 +45,9 @@ def write_segmentation(
         path = prefix.with_name(f"{prefix.name}_{ending}.nii.gz")
         if settings.bids:
             path = path.with_name(derivative_name(prefix.name, ending))
-            files.extend(write_sidecar(path, ending, grid.files[0], provenance.labels))
+            # One slice stands for its DICOM series.
+            sources = grid.files[:1] if grid.is_dicom else grid.files
+            files.extend(write_sidecar(path, ending, sources, provenance.labels))
         write_nifti(path, array, grid.affine, slope=slope)
         files.append(path)
 

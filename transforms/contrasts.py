@@ -19,6 +19,8 @@ _STAGE = "read contrasts"
 class LoadContrastsd(MapTransform):
     """Read images of one grid: their paths become a MetaTensor `(contrast, x, y, z)`, float32, in file order.
 
+    Its metadata name the files, `filename_or_obj`, and hold their `original_affine` and `notes` of what is not known.
+
     Args:
         keys: paths of NIfTI files, in the order of the channels.
         allow_missing_keys: let items without a key pass.
@@ -45,6 +47,7 @@ class LoadContrastsd(MapTransform):
             array = np.stack([volume.array.astype(np.float32) for volume in volumes])
             names = ", ".join(map(str, paths))
             affine = torch.from_numpy(volumes[0].affine)
-            meta = {"filename_or_obj": names, "original_affine": affine}
+            notes = list(dict.fromkeys(note for volume in volumes for note in volume.notes))
+            meta = {"filename_or_obj": names, "original_affine": affine, "notes": notes}
             item[key] = MetaTensor(torch.from_numpy(array), affine=affine, meta=meta)
         return item

@@ -7,7 +7,7 @@ import gzip
 import math
 import os
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,8 @@ READ, WRITE = "read NIfTI", "write NIfTI"
 LARGEST_LABEL = 65535
 FARTHEST = 1e9
 _AFFINE_TOLERANCE = 1e-3
+_UNITS = {1: "metres", 3: "micrometres"}
+_NOWHERE = "neither sform nor qform: the axes of the file are taken to point left, to the front and up"
 GZIP_MAGIC, FAST = b"\x1f\x8b", 1
 DAMAGE = (
     OSError, EOFError, ValueError, OverflowError, zlib.error, ImageFileError, HeaderDataError, WrapStructError,
@@ -42,10 +44,12 @@ class NiftiVolume:
     Args:
         array: voxel values (x, y, z) in file order, real and finite.
         affine: 4 x 4, maps (x, y, z) indices to RAS millimetres; invertible.
+        notes: what is not known.
     """
 
     array: Array
     affine: Affine
+    notes: tuple[str, ...] = ()
 
 
 def read_nifti(path: str | os.PathLike[str]) -> NiftiVolume:
@@ -53,21 +57,23 @@ def read_nifti(path: str | os.PathLike[str]) -> NiftiVolume:
 
     The whole gzip stream is read, so that its checksum is verified. Stored integers stay integers unless the
     file carries a scale. Trailing axes of length 1 are dropped. A file without any orientation gets nibabel's
-    default affine, centred on the volume.
+    default affine, centred on the volume, and a note. Sizes in an unknown unit are taken for millimetres.
 
     Args:
         path: one file with header and voxels; `.nii` and `.nii.gz` are told apart by content.
 
     Raises:
         InputError: no such file, empty, truncated, damaged, not NIfTI, not three-dimensional, not real, not
-            finite, or its sform and qform place the volume differently.
+            finite, sizes in another unit than millimetres, or its sform and qform place the volume differently.
     """
     path = Path(path)
     require_file(path, READ)
     try:
         image = _parse(path, _content(path))
         array = np.asanyarray(image.dataobj)
-        return NiftiVolume(_checked_voxels(path, array), _checked_affine(path, image))
+        placed = image.header["sform_code"] != 0 or image.header["qform_code"] != 0
+        notes = () if placed else (_NOWHERE,)
+        return NiftiVolume(_checked_voxels(path, array), _checked_affine(path, image), notes)
     except InputError:
         raise
     except DAMAGE as error:
@@ -92,7 +98,7 @@ def read_label_map(path: str | os.PathLike[str]) -> NiftiVolume:
     if low < 0 or high > LARGEST_LABEL:
         worst = low if low < 0 else high
         raise InputError(path, "read label map", f"labels 0..{LARGEST_LABEL}", f"{worst:g}")
-    return NiftiVolume(array.astype(np.int32), volume.affine)
+    return replace(volume, array=array.astype(np.int32))
 
 
 def require_same_grid(path: Path, volume: NiftiVolume, like: NiftiVolume, stage: str) -> None:
@@ -203,6 +209,10 @@ def _checked_voxels(path: Path, array: Array) -> Array:
 
 
 def _checked_affine(path: Path, image: Any) -> Affine:
+    unit = int(image.header["xyzt_units"]) & 7
+    if unit not in (0, 2):
+        received = _UNITS.get(unit, f"code {unit}")
+        raise InputError(path, READ, "millimetres, or no unit (xyzt_units)", received)
     affine: Affine = image.affine
     if not is_invertible(affine):
         raise InputError(path, READ, "an invertible affine", str(affine))

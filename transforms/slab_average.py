@@ -11,6 +11,9 @@ from monai.transforms import MapTransform
 from torch import Tensor
 
 from kseg.transforms.dictionary import Item
+from kseg.transforms.errors import InputError
+
+_MOST_VOXELS = 100_000_000
 
 
 class AverageToSpacingd(MapTransform):
@@ -19,6 +22,9 @@ class AverageToSpacingd(MapTransform):
     `Spacingd` takes points of the image: of slices of 1 mm, two in three would not count at 3 mm. Axes whose voxels
     are as large or larger stay as they are.
 
+    A volume that would become too large at that spacing is refused before that: it has been scanned far more
+    coarsely, or its voxel sizes are in another unit.
+
     Args:
         keys: MetaTensors `(channel, ...)` with an affine.
         spacing_mm: voxel size of the coarser grid, millimetres, one for each axis behind the channels.
@@ -26,6 +32,7 @@ class AverageToSpacingd(MapTransform):
 
     Raises:
         ValueError: a size that is not positive.
+        InputError: in a call, an image that would have more than 1e8 voxels at that spacing.
     """
 
     def __init__(
@@ -41,6 +48,7 @@ class AverageToSpacingd(MapTransform):
         item = dict(data)
         for key in self.key_iterator(item):
             image: MetaTensor = item[key]
+            self._require_moderate(image)
             values = image.as_tensor()
             for axis, (target, size) in enumerate(
                 zip(self.spacing_mm, image.pixdim.tolist(), strict=True), start=1
@@ -48,6 +56,23 @@ class AverageToSpacingd(MapTransform):
                 values = box_average(values, axis, target / size)
             item[key] = MetaTensor(values, meta=image.meta, applied_operations=image.applied_operations)
         return item
+
+    def _require_moderate(self, image: MetaTensor) -> None:
+        sizes = image.pixdim.tolist()
+        counts = [
+            max(1, round(count * size / target))
+            for count, size, target in zip(image.shape[1:], sizes, self.spacing_mm, strict=True)
+        ]
+        if math.prod(counts) > _MOST_VOXELS:
+            path = image.meta.get("filename_or_obj", "image")
+            at = _product(self.spacing_mm)
+            expected = f"at most {_MOST_VOXELS:g} voxels once they are {at} mm"
+            received = f"{_product(counts)} of voxels that are {_product(sizes)} mm"
+            raise InputError(path, "resample", expected, received)
+
+
+def _product(numbers: Sequence[float]) -> str:
+    return " x ".join(f"{number:g}" for number in numbers)
 
 
 def box_average(values: Tensor, axis: int, width: float) -> Tensor:

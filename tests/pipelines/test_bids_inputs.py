@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from kseg.pipelines.bids_inputs import find_bids
+from kseg.pipelines.bids_inputs import across_spaces, find_bids
 from kseg.transforms.errors import InputError
 
 
@@ -72,6 +72,24 @@ def test_two_files_of_one_scan_are_ambiguous(tmp_path: Path) -> None:
     assert found(tmp_path) == {
         "sub-1/anat/sub-1_desc-T2w": ["sub-1/anat/sub-1_T2w.nii", "sub-1/anat/sub-1_T2w.nii.gz"]
     }
+
+
+def test_images_of_several_spaces_are_joined_where_none_has_all_contrasts() -> None:
+    def images(*names: str) -> dict[str, list[Path]]:
+        return {name.rpartition("_")[2]: [Path(name)] for name in names}
+
+    of_spaces = {
+        "sub-1_acq-a_desc-x": images("T1w"),
+        "sub-1_acq-a_space-T1w_desc-x": images("space-T1w_T2w"),
+        "sub-1_acq-b_space-T1w_desc-x": images("space-T1w_T2w"),
+        "sub-2_space-MNI_res-2_desc-x": images("T1w", "T2w"),
+    }
+    assert across_spaces(of_spaces, ("T1w", "T2w")) == {
+        "sub-1_acq-a_desc-x": images("T1w", "space-T1w_T2w"),
+        "sub-1_acq-b_desc-x": images("space-T1w_T2w"),
+        "sub-2_space-MNI_res-2_desc-x": images("T1w", "T2w"),
+    }
+    assert of_spaces["sub-1_acq-a_desc-x"] == images("T1w")
 
 
 def test_a_folder_that_is_no_dataset(tmp_path: Path) -> None:

@@ -40,9 +40,9 @@ def test_names_that_do_not_say_what_was_segmented() -> None:
         derivative_name("sub-1_T2w", "seg")
 
 
-def said(folder: Path, ending: str, source: Path) -> dict[str, Any]:
+def said(folder: Path, ending: str, *sources: Path) -> dict[str, Any]:
     """What the sidecar of a result says; nothing if it has none."""
-    files = write_sidecar(folder / f"a_{ending}.nii.gz", ending, source, PROVENANCE.labels)
+    files = write_sidecar(folder / f"a_{ending}.nii.gz", ending, sources, PROVENANCE.labels)
     assert files in ([], [folder / f"a_{ending}.json"])
     return json.loads(files[0].read_text()) if files else {}
 
@@ -56,6 +56,9 @@ def test_sidecars_name_the_scan_within_its_dataset(tmp_path: Path) -> None:
     image = Path("x", "sub-1", "anat", "sub-1_T2w.nii")
     assert said(tmp_path, "seg", image)["SpatialReference"] == "bids:raw:sub-1/anat/sub-1_T2w.nii"
     assert said(tmp_path, "prob", image)["LabelMap"] == ["background", "CSF", "GM", "WM"]
+    several = said(tmp_path, "seg", image, image.with_name("sub-1_FLAIR.nii"))
+    assert several["Sources"] == [f"bids:raw:sub-1/anat/sub-1_{each}.nii" for each in ("T2w", "FLAIR")]
+    assert several["SpatialReference"] == "bids:raw:sub-1/anat/sub-1_T2w.nii"
 
 
 def test_the_description_says_what_made_it_of_what(tmp_path: Path) -> None:
@@ -86,7 +89,7 @@ def write_derivatives(output: Path, stem: str) -> None:
     for ending in ENDINGS:
         path = folder / derivative_name(stem, ending)
         write_nifti(path, np.zeros(shapes.get(ending, (4, 5, 3)), np.uint8), np.eye(4))
-        write_sidecar(path, ending, Path("sub-1", "anat", "sub-1_T2w.nii.gz"), PROVENANCE.labels)
+        write_sidecar(path, ending, [Path("sub-1", "anat", "sub-1_T2w.nii.gz")], PROVENANCE.labels)
 
 
 def validate(dataset: Path) -> list[dict[str, Any]]:

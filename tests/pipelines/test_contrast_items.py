@@ -25,3 +25,6 @@ def test_nothing_to_do_is_an_error(tmp_path: Path) -> None:
     )
     with pytest.raises(InputError, match=message):
         contrast_items(str(tmp_path), str(tmp_path / "eval"), ["T1w", "FLAIR"])
+    (tmp_path / "t1.nii").touch()
+    with pytest.raises(InputError, match=r"NAME_FLAIR.nii.gz, received other images \(1\): t1\.nii$"):
+        contrast_items(str(tmp_path), str(tmp_path / "eval"), ["T1w", "FLAIR"])

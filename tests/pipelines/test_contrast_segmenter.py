@@ -13,8 +13,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import kseg.pipelines.segment_work as module
+from kseg.pipelines.contrast_segmenter import ContrastSegmenter
+from kseg.pipelines.inference_options import InferenceOptions
+from kseg.pipelines.manifest import Shard
+from kseg.pipelines.run_settings import RunSettings
 from kseg.pipelines.segment import segment
 from kseg.pipelines.segment_settings import SegmentSettings
+from kseg.pipelines.simulate import to_nifti_axes
+from kseg.pipelines.summary import write_summary
+from kseg.transforms.grid import AcquisitionGrid, PlacedGrid
 from kseg.transforms.nifti import write_nifti
 
 # Axes of the file point to the left, to the head and to the front; voxels are those of the network.
@@ -93,6 +100,7 @@ def test_images_of_other_voxels_are_resampled_and_masks_brought_back(bundle: str
 
 def test_cases_that_do_not_fit_cost_themselves_alone(bundle: str, tmp_path: Path) -> None:
     folder = tmp_path / "in"
+    save(folder, "coarse", 20 * AFFINE - np.diag([0, 0, 0, 19]))
     for name in ("a", "dark", "missing", "moved", "other"):
         save(folder, name)
     dark = np.zeros(SHAPE, np.float32)
@@ -105,13 +113,17 @@ def test_cases_that_do_not_fit_cost_themselves_alone(bundle: str, tmp_path: Path
     (folder / "other_T1w.nii.gz").write_bytes(b"no image")
     result = segment(folder, tmp_path / "out", bundle, SegmentSettings())
     assert (result.done, result.exit_code) == (["a"], 1)
-    assert result.failed.keys() == {"dark", "missing", "moved", "other"}
+    assert result.failed.keys() == {"coarse", "dark", "missing", "moved", "other"}
     of = {case: reason.removeprefix(f"{folder}/") for case, reason in result.failed.items()}
     assert of["missing"] == (
         "missing_T1w.nii.gz: find contrasts: expected one image missing_FLAIR beside it, received none"
     )
     assert of["moved"] == (
         "moved_T2w.nii.gz: read contrasts: expected the same affine to 0.001, received a difference of 1"
+    )
+    assert of["coarse"].endswith(
+        "coarse_FLAIR.nii.gz: resample: expected at most 1e+08 voxels once they are 3 x 0.7 x 0.7 mm, "
+        "received 240 x 720 x 800 of voxels that are 60 x 14 x 14 mm"
     )
     assert of["dark"] == (
         "dark_T1w.nii.gz: segment: expected images that the bundle prepares, received image 2: expected values that "
@@ -137,10 +149,20 @@ def test_a_case_is_done_again_when_any_of_its_images_changes(bundle: str, tmp_pa
 def test_a_bids_dataset_becomes_derivatives(bundle: str, tmp_path: Path) -> None:
     dataset = tmp_path / "dataset"
     lesion = save(dataset / "sub-1" / "anat", "sub-1")
+    registered = save(dataset / "sub-2" / "anat", "sub-2")
+    for contrast in ("T2w", "FLAIR"):
+        path = dataset / "sub-2" / "anat" / f"sub-2_{contrast}.nii.gz"
+        path.rename(path.with_name(f"sub-2_space-T1w_{contrast}.nii.gz"))
     (dataset / "dataset_description.json").write_text('{"Name": "a", "BIDSVersion": "1.10.0"}')
     out = dataset / "derivatives" / "kseg"
     assert segment(dataset, out, bundle, SegmentSettings(bids=True)).exit_code == 0
     assert np.array_equal(voxels(out / "sub-1/anat/sub-1_desc-T1wT2wFLAIR_dseg.nii.gz"), lesion)
+    assert np.array_equal(voxels(out / "sub-2/anat/sub-2_desc-T1wT2wFLAIR_dseg.nii.gz"), registered)
+    for subject, names in (("sub-1", CONTRASTS), ("sub-2", ("T1w", "space-T1w_T2w", "space-T1w_FLAIR"))):
+        said = json.loads((out / subject / "anat" / f"{subject}_desc-T1wT2wFLAIR_dseg.json").read_text())
+        sources = [f"bids:raw:{subject}/anat/{subject}_{name}.nii.gz" for name in names]
+        assert said["Sources"] == sources
+        assert said["SpatialReference"] == sources[0]
     assert (out / "dseg.tsv").read_text().splitlines()[1:] == ["0\tbackground\t0", "1\tlesion\tn/a"]
 
 
@@ -150,6 +172,8 @@ def test_a_bids_dataset_becomes_derivatives(bundle: str, tmp_path: Path) -> None
         (SegmentSettings(reconstruction=True), "reconstruction"),
         (SegmentSettings(recurrences=True), "recurrences"),
         (SegmentSettings(fraction=0.3), "fraction"),
+        (SegmentSettings(center_lines=3), "center lines"),
+        (SegmentSettings(seed=5), "seed"),
         (SegmentSettings(dicom_seg=True), "dicom seg"),
     ],
 )
@@ -162,3 +186,62 @@ def test_what_only_kspace_has_is_refused(
     ):
         segment(tmp_path / "in", tmp_path / "out", bundle, settings)
     assert not (tmp_path / "out").exists()
+
+
+def test_an_orientation_that_is_a_guess_is_in_the_record(bundle: str, tmp_path: Path) -> None:
+    save(tmp_path / "in", "a")
+    save(tmp_path / "in", "b")
+    for contrast in CONTRASTS:
+        path = tmp_path / "in" / f"b_{contrast}.nii.gz"
+        nibabel.save(nibabel.Nifti1Image(voxels(path), None), path)
+    assert segment(tmp_path / "in", tmp_path / "out", bundle, SegmentSettings()).exit_code == 0
+    records = map(json.loads, (tmp_path / "out/results.jsonl").read_text().splitlines())
+    note = "neither sform nor qform: the axes of the file are taken to point left, to the front and up"
+    assert {record["case"]: record["notes"] for record in records} == {"a": [], "b": [note]}
+
+
+@pytest.mark.parametrize("axes", ["RAS", "LSA", "PIR"])
+def test_files_become_volumes_with_the_axes_of_training(axes: str, tmp_path: Path) -> None:
+    # Written as `simulate_lesions` does it, and turned afterwards.
+    spacing_mm = (0.5, 0.5, 0.5)
+    placed = PlacedGrid(AcquisitionGrid((10, 24, 20), (3.0, 0.7, 0.7)), origin_mm=(1.0, 2.0, 3.0))
+    image = torch.rand(3, *placed.grid.shape, generator=torch.Generator().manual_seed(0))
+    for contrast, channel in zip(CONTRASTS, image, strict=True):
+        path = tmp_path / f"a_{contrast}.nii.gz"
+        write_nifti(path, to_nifti_axes(channel), placed.affine(np.diag([*spacing_mm, 1.0]), spacing_mm))
+        stored = nibabel.load(path)
+        turn = nibabel.orientations.axcodes2ornt(axes)
+        nibabel.save(
+            stored.as_reoriented(
+                nibabel.orientations.ornt_transform(nibabel.io_orientation(stored.affine), turn)
+            ),
+            path,
+        )
+    segmenter = ContrastSegmenter("ms_lesion_segmentation", BrightFlair(), CONTRASTS, InferenceOptions())
+    given = {"image": [str(tmp_path / f"a_{contrast}.nii.gz") for contrast in CONTRASTS]}
+    prepared = segmenter.preprocessing(given)["image"].as_tensor()
+    assert prepared.shape == image.shape
+    low, high = (torch.quantile(image.flatten(1), q, dim=1)[:, None, None, None] for q in (0.005, 0.995))
+    torch.testing.assert_close(prepared, (image - low) / (high - low), rtol=0, atol=1e-3)
+
+
+def test_shards_in_processes_make_what_one_run_makes(
+    small_bundle: Callable[[str], Path], tmp_path: Path
+) -> None:
+    names = [next(name for name in "abcdefgh" if Shard(number, 2).holds(name)) for number in (1, 2)]
+    for name in names:
+        save(tmp_path / "in", name)
+    bundle = str(small_bundle("ms_lesion_segmentation"))
+    settings = SegmentSettings(probabilities=True, precision="float32")
+    whole = segment(tmp_path / "in", tmp_path / "whole", bundle, settings)
+    assert whole.done == sorted(names)
+    for number, name in enumerate(names, start=1):
+        run = RunSettings(engine="processes", shard=Shard(number, 2))
+        assert segment(tmp_path / "in", tmp_path / "shards", bundle, settings, run).done == [name]
+    merged = write_summary(tmp_path / "shards")
+    assert (merged.done, merged.failed) == (whole.done, {})
+    for name in names:
+        one, other = (voxels(tmp_path / folder / f"{name}_prob.nii.gz") for folder in ("whole", "shards"))
+        # Another number of threads adds up in another order.
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-5)
+        assert np.ptp(one[..., 1]) > 1e-3

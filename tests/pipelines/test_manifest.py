@@ -10,6 +10,7 @@ ITEMS = [
     Item("a", Path("in/a.h5"), 5, 10**18 + 1),
     Item("site/\u00e4 b", Path("in/site/\u00e4 b.nii.gz"), 0, 3, ("\u00e4 b.h5",)),
     Item("bytes \udcff", Path("in/bytes \udcff.h5"), 7, 4),
+    Item("site/p", Path("in/site/p_T1w.nii"), 9, 5, parts=("p_T2w.nii", "p_FLAIR.nii.gz")),
 ]
 
 
@@ -17,7 +18,9 @@ def test_a_manifest_is_read_as_it_was_written_wherever_the_input_is(tmp_path: Pa
     write_manifest(tmp_path / "out" / "manifest.jsonl", ITEMS, Path("in"))
     assert read_manifest(tmp_path / "out" / "manifest.jsonl", Path("in")) == ITEMS
     moved = read_manifest(tmp_path / "out" / "manifest.jsonl", Path("/data"))
-    assert [item.path for item in moved] == [Path("/data") / item.path.relative_to("in") for item in ITEMS]
+    assert [item.files for item in moved] == [
+        tuple(Path("/data") / path.relative_to("in") for path in item.files) for item in ITEMS
+    ]
 
 
 @pytest.mark.parametrize("line", ["", "{", "[]", '{"case": "a"}', '"a"', "null"])

@@ -112,6 +112,15 @@ def test_a_dicom_segmentation_of_something_else_is_noted(
     assert note not in open_scan(path, "s", settings).notes
 
 
+def test_an_image_without_orientation_is_noted(image: Path, tmp_path: Path) -> None:
+    nibabel.save(nibabel.Nifti1Image(open_image(image), None), tmp_path / "b.nii.gz")
+    settings = SegmentSettings()
+    assert open_scan(tmp_path / "b.nii.gz", "b", settings).notes == [
+        *open_scan(image, "a", settings).notes,
+        "neither sform nor qform: the axes of the file are taken to point left, to the front and up",
+    ]
+
+
 def test_what_is_no_scan_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.h5").write_bytes(b"no HDF5")
     with pytest.raises(InputError, match=r"a\.h5: read k-space: expected "):

@@ -31,6 +31,15 @@ def test_contrasts_are_channels_in_their_order_with_the_affine_of_the_files(tmp_
     assert np.array_equal(volume.affine, AFFINE)
     assert np.array_equal(volume.meta["original_affine"], AFFINE)
     assert volume.meta["filename_or_obj"] == ", ".join(paths)
+    assert volume.meta["notes"] == []
+
+
+def test_what_is_not_known_of_the_images_is_noted_once(tmp_path: Path) -> None:
+    paths = [str(tmp_path / f"a_{name}.nii") for name in ("T1w", "T2w")]
+    for path in paths:
+        nibabel.save(nibabel.Nifti1Image(np.eye(4, dtype=np.float32)[None], None), path)
+    (note,) = LoadContrastsd("image")({"image": paths})["image"].meta["notes"]
+    assert note.startswith("neither sform nor qform: ")
 
 
 @pytest.mark.parametrize(

@@ -113,6 +113,31 @@ def test_nifti_2_and_trailing_axes_of_length_one_are_read(tmp_path, image):
     np.testing.assert_array_equal(volume.affine, OBLIQUE)
 
 
+@pytest.mark.parametrize("units", [0, 2, 10])
+def test_millimetres_and_no_unit_are_taken_with_and_without_one_of_time(tmp_path, image, units):
+    file = nibabel.Nifti1Image(image, OBLIQUE)
+    file.header["xyzt_units"] = units
+    nibabel.save(file, tmp_path / "x.nii")
+    np.testing.assert_allclose(read_nifti(tmp_path / "x.nii").affine, OBLIQUE, rtol=1e-6)
+
+
+def test_an_orientation_that_is_a_guess_is_noted(tmp_path, image):
+    file = nibabel.Nifti1Image(image, None)
+    file.header.set_zooms((1.0, 2.0, 3.0))
+    nibabel.save(file, tmp_path / "x.nii")
+    volume = read_nifti(tmp_path / "x.nii")
+    assert volume.notes == (
+        "neither sform nor qform: the axes of the file are taken to point left, to the front and up",
+    )
+    np.testing.assert_array_equal(volume.affine[:3, :3], np.diag([-1.0, 2.0, 3.0]))
+    for codes in ((1, 0), (0, 1)):
+        file = nibabel.Nifti1Image(image, OBLIQUE)
+        file.set_sform(OBLIQUE, codes[0])
+        file.set_qform(OBLIQUE, codes[1])
+        nibabel.save(file, tmp_path / "x.nii")
+        assert read_nifti(tmp_path / "x.nii").notes == ()
+
+
 def test_all_zeros_are_an_image_too(tmp_path, image):
     assert not read_nifti(save(tmp_path / "x.nii.gz", image * 0)).array.any()
 
@@ -245,6 +270,13 @@ class TestUnusableFiles:
         file.header.set_sform(flat, 1)
         nibabel.save(file, tmp_path / "x.nii")
         self.check(tmp_path / "x.nii", "an invertible affine", r"\[\[")
+
+    @pytest.mark.parametrize(("code", "unit"), [(1, "metres"), (3, "micrometres"), (13, "code 5")])
+    def test_sizes_in_another_unit(self, tmp_path, image, code, unit):
+        file = nibabel.Nifti1Image(image, OBLIQUE)
+        file.header["xyzt_units"] = code
+        nibabel.save(file, tmp_path / "x.nii")
+        self.check(tmp_path / "x.nii", r"millimetres, or no unit \(xyzt_units\)", f"{unit}$")
 
     def test_sform_spacing_other_than_pixdim(self, tmp_path, image):
         path = tmp_path / "x.nii"

@@ -5,6 +5,7 @@ import torch
 from monai.data import MetaTensor
 from monai.transforms import Spacingd
 
+from kseg.transforms.errors import InputError
 from kseg.transforms.slab_average import AverageToSpacingd, box_average
 
 
@@ -46,6 +47,23 @@ def test_coarser_images_and_the_given_one_stay_as_they_are() -> None:
     assert out.meta["filename_or_obj"] == "a"
     AverageToSpacingd("image", (9.0, 9.0, 9.0))({"image": given})
     assert torch.equal(given.as_tensor(), x)
+
+
+def test_what_would_become_too_large_is_refused_with_its_voxel_size() -> None:
+    def given(slice_mm: float) -> dict[str, MetaTensor]:
+        affine = torch.diag(torch.tensor([slice_mm, 14.0, 14.0, 1.0], dtype=torch.float64))
+        return {
+            "image": MetaTensor(torch.ones(1, 12, 36, 40), affine=affine, meta={"filename_or_obj": "a.nii"})
+        }
+
+    average = AverageToSpacingd("image", (3.0, 0.7, 0.7))
+    message = (
+        r"^a\.nii: resample: expected at most 1e\+08 voxels once they are 3 x 0\.7 x 0\.7 mm, "
+        r"received 240 x 720 x 800 of voxels that are 60 x 14 x 14 mm$"
+    )
+    with pytest.raises(InputError, match=message):
+        average(given(60.0))
+    assert average(given(43.0))["image"].shape == (1, 12, 36, 40)
 
 
 def test_sizes_are_positive() -> None:
