@@ -19,7 +19,10 @@ from kseg.pipelines.metrics_summary import ClassSummary, average, summarise
 from kseg.pipelines.metrics_table import MetricsRow, write_metrics
 from kseg.pipelines.probability_file import read_probabilities
 from kseg.pipelines.provenance import read_provenance
+from kseg.pipelines.records import read_records
+from kseg.pipelines.result_files import records_files
 from kseg.transforms.atomic import atomic_path
+from kseg.transforms.errors import InputError
 from kseg.transforms.nifti import NiftiVolume, read_label_map, require_same_grid
 
 logger = logging.getLogger(__name__)
@@ -158,6 +161,26 @@ def bundle_classes(bundle: str) -> dict[int, str]:
         True
     """
     return {label: name for label, name in enumerate(read_provenance(bundle).labels) if label}
+
+
+def recorded_classes(predictions: Path) -> dict[int, str] | None:
+    """Classes of the bundle that made the segmentations of a folder, as the records of `kseg segment` have them.
+
+    Args:
+        predictions: the folder.
+
+    Returns:
+        As `bundle_classes`, or None where no record says it.
+
+    Raises:
+        InputError: segmentations of bundles with different classes, or records that cannot be read.
+    """
+    records = read_records(records_files(predictions)).values()
+    told = {tuple(map(str, record["labels"])) for record in records if isinstance(record.get("labels"), list)}
+    if len(told) > 1:
+        received = " and ".join(sorted(", ".join(labels) for labels in told))
+        raise InputError(predictions, _STAGE, "segmentations of one kind of bundle, or --bundle", received)
+    return {label: name for labels in told for label, name in enumerate(labels) if label} or None
 
 
 def compare_labels(

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from kseg.pipelines.command_options import DEFAULT_BUNDLE, Bundle
+from kseg.pipelines.command_options import DEFAULT_BUNDLE
 from kseg.pipelines.progress import progress
 
 
@@ -21,7 +21,13 @@ def evaluate(
     output: Annotated[Path, typer.Option("--output", dir_okay=False, help="Table to write.")] = Path(
         "metrics.csv"
     ),
-    bundle: Bundle = DEFAULT_BUNDLE,
+    bundle: Annotated[
+        str | None,
+        typer.Option(
+            help="Name or folder of the bundle whose classes are compared.",
+            show_default=f"the one that made PREDICTIONS, else {DEFAULT_BUNDLE}",
+        ),
+    ] = None,
     lesions: Annotated[
         list[str] | None,
         typer.Option(
@@ -41,7 +47,7 @@ def evaluate(
     Where probabilities lie beside the segmentations, prints their calibration error too. With --lesions, prints
     how many lesions were found and how many were made up.
     """
-    from kseg.pipelines.evaluate import bundle_classes
+    from kseg.pipelines.evaluate import bundle_classes, recorded_classes
     from kseg.pipelines.evaluate import evaluate as evaluate_folders
     from kseg.pipelines.metrics_lesions import SMALLEST_MM3, LesionRule
     from kseg.pipelines.summary_text import summary_text
@@ -49,11 +55,12 @@ def evaluate(
     if smallest_lesion is not None and not lesions:
         raise ValueError("--smallest-lesion: expected --lesions CLASS beside it, received none")
     smallest_mm3 = SMALLEST_MM3 if smallest_lesion is None else smallest_lesion
+    made_by = recorded_classes(predictions) if bundle is None else None
     evaluation = evaluate_folders(
         predictions,
         references,
         output,
-        classes=bundle_classes(bundle),
+        classes=made_by or bundle_classes(bundle or DEFAULT_BUNDLE),
         lesions=LesionRule(tuple(lesions or ()), smallest_mm3),
         progress=partial(progress, stage="evaluate"),
     )

@@ -83,6 +83,7 @@ def start_segmenting(
             "device": str(where),
             "bundle": provenance.bundle,
             "bundle_version": provenance.bundle_version,
+            "labels": list(provenance.labels),
             "versions": {"kseg": __version__, "torch": torch.__version__},
         }
 

@@ -72,6 +72,20 @@ def test_the_classes_are_those_of_the_bundle(lesion_bundle: Path, tmp_path: Path
     assert "GM" in (tmp_path / "metrics.csv").read_text()
 
 
+@pytest.mark.usefixtures("folders")
+def test_the_classes_are_those_of_the_bundle_that_made_the_segmentations(tmp_path: Path, run) -> None:
+    records = [{"case": "a", "labels": ["background", "cyst"]}, {"case": "b", "status": "failed"}]
+    (tmp_path / "out/results.jsonl").write_text("".join(f"{json.dumps(record)}\n" for record in records))
+    assert run("evaluate", "out", "labels").out.splitlines()[1].startswith("cyst  ")
+    assert "GM" in run("evaluate", "out", "labels", "--bundle", "brain_kspace_segmentation").out
+    with (tmp_path / "out/results.jsonl").open("a") as file:
+        file.write('{"case": "c", "labels": ["background", "CSF"]}\n')
+    ended = run("evaluate", "out", "labels")
+    assert ended.code == 2
+    expected = "out: evaluate: expected segmentations of one kind of bundle, or --bundle, received"
+    assert f"{expected} background, CSF and background, cyst" in ended.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
