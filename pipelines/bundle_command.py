@@ -1,12 +1,13 @@
-"""The `kseg bundle` commands: check a bundle before it is used, and list its files with their digests."""
+"""The `kseg bundle` commands: check a bundle before it is used, list its files, and average weights for one."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 bundle_app = typer.Typer(
     name="bundle",
-    help="Check and seal bundles.",
+    help="Check and seal bundles, average weights.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -49,3 +50,25 @@ def seal(bundle: Bundle) -> None:
 
     root = find_bundle(bundle)
     typer.echo(f"sealed: {root}, SHA256SUMS {seal_bundle(root)}")
+
+
+@bundle_app.command(epilog="Example: kseg bundle average run/epoch_*.pt --output my_bundle/models/model.pt")
+def average(
+    weights: Annotated[
+        list[Path], typer.Argument(metavar="WEIGHTS...", help="Files of weights of one network.")
+    ],
+    output: Annotated[Path, typer.Option("--output", dir_okay=False, help="File to write.")],
+) -> None:
+    """Average the weights of several epochs of a training.
+
+    A bundle whose weights are replaced has to be sealed again.
+    """
+    import torch
+
+    from kseg.networks.mean_weights import mean_weights
+    from kseg.transforms.atomic import atomic_path
+
+    mean = mean_weights(weights)
+    with atomic_path(output) as temporary:
+        torch.save(mean, temporary)
+    typer.echo(f"written: {output}, the mean of {len(weights)} files")

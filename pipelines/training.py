@@ -76,18 +76,21 @@ class ResumableTraining:
     with the best validation metric. Both are replaced in one step, so a kill at any moment loses at most the
     epoch in progress. SIGTERM ends the training with exit code 143 after the current iteration and loses
     nothing; in the last iteration of an epoch validation comes first. Either way the resumed training ends with
-    the weights that an uninterrupted one ends with.
+    the weights that an uninterrupted one ends with. The weights after each of the last epochs can be kept as well,
+    `FOLDER/epoch_0012.pt` and so on.
 
     Args:
-        folder: where the two files are; made if missing.
+        folder: where the files are; made if missing.
         network: the network in training.
         optimizer: its optimiser.
         scheduler: its learning-rate schedule.
         evaluator: engine whose `state.metrics[metric]` is the validation metric, larger is better.
         metric: name of the metric.
         resume: continue from `resume.pt` if it is there; else a run that would overwrite one is an error.
+        keep_last: of how many epochs the weights are kept, 0 or more.
 
     Raises:
+        ValueError: a negative number of epochs.
         InputError: `resume.pt` does not fit, or it exists and resume is off.
     """
 
@@ -100,7 +103,10 @@ class ResumableTraining:
         evaluator: Engine,
         metric: str,
         resume: bool = True,
+        keep_last: int = 0,
     ) -> None:
+        if keep_last < 0:
+            raise ValueError(f"keep last: expected 0 or more epochs, received {keep_last}")
         self.folder = Path(folder)
         self.network = network
         self.optimizer = optimizer
@@ -108,6 +114,7 @@ class ResumableTraining:
         self.evaluator = evaluator
         self.metric = metric
         self.resume = resume
+        self.keep_last = keep_last
         self.best = -math.inf
         self.stopping = False
 
@@ -164,6 +171,10 @@ class ResumableTraining:
         if value is not None and value > self.best:
             self.best = float(value)
             _save(self.network.state_dict(), self.folder / "model.pt")
+        if self.keep_last:
+            epoch = engine.state.epoch
+            _save(self.network.state_dict(), self.folder / f"epoch_{epoch:04d}.pt")
+            (self.folder / f"epoch_{epoch - self.keep_last:04d}.pt").unlink(missing_ok=True)
         self._save_state(engine)
 
     def _save_state(self, engine: Workflow) -> None:

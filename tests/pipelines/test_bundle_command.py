@@ -2,6 +2,7 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from kseg.pipelines.bundle_command import bundle_app
@@ -43,6 +44,16 @@ def test_a_sealed_bundle_is_clean_until_it_changes(bundle: Path) -> None:
     (bundle / "configs/inference.json").write_text('{"a": 2}')
     ended = CliRunner().invoke(bundle_app, ["check", str(bundle)])
     assert (ended.exit_code, len(ended.stdout.splitlines())) == (1, 1)
+
+
+def test_weights_are_averaged_into_a_file(tmp_path: Path) -> None:
+    for name, value in (("a.pt", 1.0), ("b.pt", 4.0)):
+        torch.save({"weight": torch.tensor([value])}, tmp_path / name)
+    files, output = [str(tmp_path / name) for name in ("a.pt", "b.pt")], tmp_path / "mean.pt"
+    ended = CliRunner().invoke(bundle_app, ["average", *files, "--output", str(output)])
+    assert ended.stdout == f"written: {output}, the mean of 2 files\n"
+    assert torch.load(output)["weight"].item() == 2.5
+    assert CliRunner().invoke(bundle_app, ["average", "--output", str(output)]).exit_code == 2
 
 
 @pytest.mark.parametrize("command", ["check", "seal"])

@@ -51,6 +51,7 @@ class Run:
         resume: bool = True,
         batch_size: int = 2,
         parts: int = 1,
+        keep_last: int = 0,
     ) -> None:
         self.items = Items()
         loader = DataLoader(self.items, batch_size, sampler=EpochSampler(6, seed=1))
@@ -68,7 +69,14 @@ class Run:
             StopOnNonFiniteLoss(),
             ClippedGradients(self.network, 1.0),
             ResumableTraining(
-                str(folder), self.network, self.optimizer, self.scheduler, self.evaluator, "metric", resume
+                str(folder),
+                self.network,
+                self.optimizer,
+                self.scheduler,
+                self.evaluator,
+                "metric",
+                resume,
+                keep_last,
             ),
             EpochLog(str(self.log), self.evaluator, "metric", self.optimizer),
         ):
@@ -195,6 +203,24 @@ def test_the_best_weights_are_kept_over_an_interruption(tmp_path):
         run()
     assert torch.equal(saved(tmp_path, "model.pt")["weight"], weights[2])
     assert saved(tmp_path)["best"] == 0.7
+
+
+def test_the_weights_of_the_last_epochs_are_kept_over_an_interruption(tmp_path):
+    weights: list[Tensor] = []
+    for epochs in (2, 5):
+        run = Run(tmp_path, epochs=epochs, keep_last=3)
+        run.trainer.add_event_handler(
+            Events.EPOCH_COMPLETED, lambda run=run: weights.append(run.network.weight.detach().clone())
+        )
+        run()
+    kept = sorted(path.name for path in tmp_path.glob("epoch_*.pt"))
+    assert kept == ["epoch_0003.pt", "epoch_0004.pt", "epoch_0005.pt"]
+    assert all(
+        torch.equal(saved(tmp_path, name)["weight"], weight)
+        for name, weight in zip(kept, weights[2:], strict=True)
+    )
+    with pytest.raises(ValueError, match="keep last: expected 0 or more epochs, received -1"):
+        Run(tmp_path, keep_last=-1)
 
 
 def test_an_earlier_training_is_not_overwritten(tmp_path):
