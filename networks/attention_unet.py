@@ -1,4 +1,4 @@
-"""A U-Net for volumes with attention blocks at its coarsest levels."""
+"""A U-Net for volumes with attention blocks at any of its levels."""
 
 from collections.abc import Callable
 from functools import partial
@@ -19,7 +19,7 @@ ATTENTION: dict[str, Callable[[int], nn.Module]] = {
 
 
 class AttentionUNet(nn.Module):
-    """3-D U-Net with attention at up to three places: RSA-101 and its like.
+    """3-D U-Net with attention: RSA-101 and its like.
 
     Kernels and pooling follow the size of the voxels: an axis along which voxels are twice as long as along the
     finest one, or longer, is neither convolved nor pooled until the others have come up to it. With voxels of
@@ -34,8 +34,9 @@ class AttentionUNet(nn.Module):
         channels: channels of each level, finest first.
         attention: `recurrent_slice` (RSA), `recurrent_slice_product` (RSA with the similarity that the paper prints)
             or `non_local` (NCL).
-        places: 1 for a block, 0 for none, in the encoder of the second lowest level, the bottom and the decoder of
-            the second lowest level; `000` is the plain U-Net.
+        places: 1 for a block, 0 for none, level by level from the encoder over the bottom, which is the middle digit,
+            to the decoder; what is left away at both ends has none. `101` is the encoder and the decoder of the
+            second lowest level, `000` the plain U-Net, `1000000` of four levels the finest one of the encoder.
         spacing_mm: size of the voxels, `(slice, y, x)`.
 
     Raises:
@@ -63,10 +64,9 @@ class AttentionUNet(nn.Module):
         self.multiples = torch.tensor(strides).prod(dim=0).tolist()
         self.encoder = Encoder(n_in, channels, kernels, strides)
         self.decoder = Decoder(channels, n_classes, kernels, strides)
-        levels = (self.encoder.levels[-2], self.encoder.levels[-1], self.decoder.levels[0])
-        for level, width, place in zip(
-            levels, (channels[-2], channels[-1], channels[-2]), places, strict=True
-        ):
+        levels = [*self.encoder.levels, *self.decoder.levels]
+        widths = [*channels, *reversed(channels[:-1])]
+        for level, width, place in zip(levels, widths, places.center(len(levels), "0"), strict=True):
             if place == "1":
                 level.add_module("attention", ATTENTION[attention](width))
 
@@ -97,10 +97,13 @@ class AttentionUNet(nn.Module):
 def _check(attention: str, places: str, n_levels: int) -> None:
     if attention not in ATTENTION:
         raise ValueError(f"AttentionUNet: expected attention {', '.join(ATTENTION)}, received {attention!r}")
-    if not isinstance(places, str) or len(places) != 3 or set(places) - {"0", "1"}:
-        raise ValueError(f"AttentionUNet: expected places such as '101', received {places!r}")
     if n_levels < 2:
         raise ValueError(f"AttentionUNet: expected channels of at least 2 levels, received {n_levels}")
+    most = 2 * n_levels - 1
+    if not isinstance(places, str) or set(places) - {"0", "1"} or len(places) not in range(1, most + 1, 2):
+        raise ValueError(
+            f"AttentionUNet: expected places such as '101', 1 to {most} of an odd number, received {places!r}"
+        )
 
 
 def _kernels_and_strides(

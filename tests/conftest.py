@@ -27,7 +27,8 @@ SMALL: dict[str, dict[str, Any]] = {
         "flip": False,
     },
     "ms_lesion_segmentation": {
-        "network_def": {"channels": [4, 4, 4]},
+        # As many levels as shipped: the last step down halves the slices too.
+        "network_def": {"channels": [4, 4, 4, 4]},
         "window": [8, 32, 32],
         "flip": False,
     },

@@ -41,6 +41,23 @@ def test_blocks_lie_where_the_places_say(attention: str, places: str, seeded: No
     assert names == {name for name, index in PLACES.items() if places[index] == "1"}
 
 
+@pytest.mark.parametrize(
+    ("places", "names"),
+    [
+        ("0010100", ["encoder.levels.2", "decoder.levels.0"]),
+        ("1", ["encoder.levels.3"]),
+        ("01010", ["encoder.levels.2", "decoder.levels.0"]),
+        ("1000001", ["encoder.levels.0", "decoder.levels.2"]),
+    ],
+)
+def test_places_of_every_level_are_counted_from_the_bottom(places: str, names: list[str], seeded: None):
+    network = make(places=places)
+    found = [name for name, _ in network.named_modules() if name.endswith("attention")]
+    assert found == [f"{name}.attention" for name in names]
+    x = noise(1, 3, 4, 16, 16)
+    assert not torch.allclose(network(x), make(places="000")(x), atol=1e-3)
+
+
 def test_all_variants_start_as_the_plain_one(seeded: None):
     x = noise(1, 3, 4, 16, 16)
     outputs, backbones = [], []
@@ -131,10 +148,11 @@ def test_one_batch_is_learnt(seeded: None):
 def test_what_cannot_be_built_or_taken_is_refused(seeded: None):
     with pytest.raises(ValueError, match=r"expected attention recurrent_slice, .*, received 'global'"):
         AttentionUNet(attention="global")
-    for places in ("10", "1010", "1x1"):
-        with pytest.raises(ValueError, match=f"expected places such as '101', received '{places}'"):
+    told = "expected places such as '101', 1 to 7 of an odd number, received"
+    for places in ("", "10", "1010", "1x1", "101010101"):
+        with pytest.raises(ValueError, match=f"{told} '{places}'"):
             AttentionUNet(places=places)
-    with pytest.raises(ValueError, match="expected places such as '101', received 101"):
+    with pytest.raises(ValueError, match=f"{told} 101"):
         AttentionUNet(places=101)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="expected channels of at least 2 levels, received 1"):
         AttentionUNet(channels=(4,))
