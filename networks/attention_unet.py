@@ -35,7 +35,7 @@ class AttentionUNet(nn.Module):
         attention: `recurrent_slice` (RSA), `recurrent_slice_product` (RSA with the similarity that the paper prints)
             or `non_local` (NCL).
         places: 1 for a block, 0 for none, level by level from the encoder over the bottom, which is the middle digit,
-            to the decoder; what is left away at both ends has none. `101` is the encoder and the decoder of the
+            to the decoder; levels beyond both ends have none. `101` is the encoder and the decoder of the
             second lowest level, `000` the plain U-Net, `1000000` of four levels the finest one of the encoder.
         spacing_mm: size of the voxels, `(slice, y, x)`.
 
@@ -102,7 +102,7 @@ def _check(attention: str, places: str, n_levels: int) -> None:
     most = 2 * n_levels - 1
     if not isinstance(places, str) or set(places) - {"0", "1"} or len(places) not in range(1, most + 1, 2):
         raise ValueError(
-            f"AttentionUNet: expected places such as '101', 1 to {most} of an odd number, received {places!r}"
+            f"AttentionUNet: expected places such as '101', an odd number of 1 to {most} digits, received {places!r}"
         )
 
 

@@ -1,4 +1,4 @@
-"""The mean of the weights of several epochs, which a noisy training ends better with than with any one of them."""
+"""The mean of the weights after several epochs, often better than those of any one."""
 
 from collections.abc import Sequence
 

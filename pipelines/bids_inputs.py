@@ -21,7 +21,6 @@ _SCAN = re.compile(
     re.VERBOSE,
 )
 _SUFFIXES = ("T1w", "T2w", "PDw")
-_SPACE = re.compile(r"_space-[0-9a-zA-Z+]+")
 # Of a scan that is stored as several images, the magnitude is segmented.
 _NO_MAGNITUDE = re.compile(r"_part-(?:phase|real|imag)(?:_|$)")
 
@@ -91,10 +90,11 @@ def bids_case(name: str, contrasts: Sequence[str]) -> str | None:
 def across_spaces(
     cases: Mapping[str, Mapping[str, list[Path]]], contrasts: Sequence[str]
 ) -> dict[str, dict[str, list[Path]]]:
-    """Join images whose names differ in `space` alone: one that was registered to another names its space.
+    """Join images that were registered to another contrast of the same head: their names say `space-T1w` or the like.
 
-    Images of one space, or of none, that are all contrasts stay a case of their own. Others are joined with those
-    of no space, unless these have no need of them; their case is named without `space`.
+    Images of one space, or of none, that are all contrasts stay a case of their own. Others in the space of a
+    contrast take what they lack from those of no space. Their case is named without `space`, unless that name is
+    taken.
 
     Args:
         cases: images of each case of `bids_case` by contrast.
@@ -108,12 +108,15 @@ def across_spaces(
         >>> {case: list(images) for case, images in across_spaces(cases, ("T1w", "T2w")).items()}
         {'sub-1_desc-x': ['T1w', 'T2w']}
     """
+    space = re.compile(rf"_space-({'|'.join(map(re.escape, contrasts))})(?=_)")
     whole = {case for case, images in cases.items() if len(images) == len(contrasts)}
     joined: dict[str, dict[str, list[Path]]] = {}
     for case, images in cases.items():
-        bare = _SPACE.sub("", case)
-        chosen = joined.setdefault(case if whole & {case, bare} else bare, {})
-        for contrast, paths in images.items():
+        bare = space.sub("", case)
+        own = bool(whole & {case, bare})
+        chosen = joined.setdefault(case if own else bare, {})
+        lent = cases[bare] if own and case not in whole else {}
+        for contrast, paths in {**lent, **images}.items():
             chosen.setdefault(contrast, []).extend(paths)
     return joined
 

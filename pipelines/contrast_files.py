@@ -131,6 +131,6 @@ def _names(contrasts: Sequence[str]) -> str:
 
 
 def _contrast(name: str, contrasts: Sequence[str]) -> str | None:
-    """The contrast that a name ends with, behind something that names the case: without it, results had no name."""
+    """The contrast that a name ends with; something has to stand before it, or results would have no name."""
     name = name.rpartition("/")[2]
     return next((each for each in contrasts if name.endswith(f"_{each}") and name != f"_{each}"), None)

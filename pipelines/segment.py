@@ -57,7 +57,7 @@ def segment(
     Raises:
         InputError: the source or the output cannot be used; the bundle is refused, or it or its weights cannot be
             used.
-        ValueError: settings for k-space with a bundle that takes images.
+        ValueError: settings for k-space with a bundle that takes images, a device that this machine does not have.
     """
     run = run or RunSettings()
     path = output / MANIFEST

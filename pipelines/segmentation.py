@@ -70,7 +70,8 @@ def segment_volume(
     dtype = convolution_dtype(options, device)
     fast = for_inference(network, dtype)
     per_slice = mask if mask.ndim == 3 else mask.expand(n_slices, n_x)[:, None]
-    scan = prepare_coils(kspace, per_slice, maps)
+    # Sensitivities are estimated on the processor, wherever the scan comes from.
+    scan = prepare_coils(kspace.cpu(), per_slice.cpu(), None if maps is None else maps.cpu())
     kspace, per_slice = scan.kspace.to(device), per_slice.to(device)
     maps = None if scan.maps is None else scan.maps.to(device)
     kept = slice(0 if all_passes else -1, None)

@@ -151,7 +151,7 @@ def mean_lesion_fraction(output: Path) -> float | None:
         InputError: no records in the folder.
     """
     records = read_records([output / "results.jsonl"]).values()
-    shares = [record["lesion_fraction"] for record in records if record["status"] == "ok"]
+    shares = [record["lesion_fraction"] for record in records if "lesion_fraction" in record]
     return math.fsum(shares) / len(shares) if shares else None
 
 

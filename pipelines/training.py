@@ -174,7 +174,10 @@ class ResumableTraining:
         if self.keep_last:
             epoch = engine.state.epoch
             _save(self.network.state_dict(), self.folder / f"epoch_{epoch:04d}.pt")
-            (self.folder / f"epoch_{epoch - self.keep_last:04d}.pt").unlink(missing_ok=True)
+            kept = {f"epoch_{number:04d}.pt" for number in range(epoch - self.keep_last + 1, epoch + 1)}
+            for path in self.folder.glob("epoch_*.pt"):
+                if path.name not in kept:
+                    path.unlink()
         self._save_state(engine)
 
     def _save_state(self, engine: Workflow) -> None:

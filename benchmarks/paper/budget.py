@@ -43,9 +43,10 @@ OF_TRAINING: Schema = {
 }
 """What the values of every kind of budget are (JSON Schema)."""
 
+_SLICE: Schema = {"type": "integer", "minimum": 0, "maximum": _SLICES_OF_A_SCAN - 1}
 _SCHEMA: Schema = {
     **OF_TRAINING,
-    "slices": {"type": ["array", "null"], "items": {"type": "integer", "minimum": 0}, "minItems": 1},
+    "slices": {"type": ["array", "null"], "items": _SLICE, "minItems": 1},
     "n_blocks": COUNT,
     "reconstruction_sizes": ARGUMENTS,
     "fraction": SHARE,

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kseg.transforms.errors import InputError
 from paper.evaluation import Outcome
 from paper.experiment import Experiment, read_cells, run_cells
 from paper.grid import Cell
@@ -50,9 +49,11 @@ def drive(driver: Driver, arguments: Sequence[str] | None = None) -> int:
         seeds = dict.fromkeys((*budget.seeds, *(chosen.seeds or ())))
         budget = dataclasses.replace(budget, seeds=tuple(seeds))
         experiment = driver.prepare(budget, chosen.heads, chosen.runs)
-    except InputError as error:
+        cells = experiment.cells()
+        for cell in cells:
+            experiment.plan(cell)
+    except ValueError as error:
         parser.error(str(error))
-    cells = experiment.cells()
     methods, wanted = chosen.only or list(driver.methods), chosen.seeds or budget.seeds
     selected = [cell for cell in cells if cell.method in methods and cell.seed in wanted]
     if not chosen.no_runs:

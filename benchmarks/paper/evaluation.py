@@ -10,6 +10,7 @@ from typing import Any
 
 from monai.bundle import ConfigParser
 
+from kseg import __version__
 from kseg.pipelines.bundle_folder import find_bundle
 from kseg.pipelines.bundle_seal import seal_bundle
 from kseg.pipelines.evaluate import NO_LESIONS, bundle_classes, evaluate
@@ -27,7 +28,7 @@ from paper.records import read_record, short_digest, write_record
 from paper.training import finished, weights_of
 
 _STAGE = "evaluate cell"
-_KEYS = ("trainings", "test_heads", "seconds", "commits", "hardware")
+_KEYS = ("trainings", "test_heads", "cases", "calibration", "seconds", "commits", "hardware")
 
 
 @dataclass(frozen=True)
@@ -141,23 +142,27 @@ def read_outcome(cell: Cell, unit: str, folder: Path) -> Outcome:
     if record is None:
         return Outcome(cell, missing="not run")
     rows = read_metrics(folder / "metrics.csv")
-    cases = record.get("cases", record["test_heads"])
+    cases = record["cases"]
     if sorted({row.case for row in rows}) != cases:
         received = ", ".join(sorted({row.case for row in rows}))
         raise InputError(folder / "metrics.csv", _STAGE, f"metrics of {', '.join(cases)}", received)
     return Outcome(cell, summarise(rows), rows=rows, record=record)
 
 
-def cell_folder(cell: Cell, trainings: Sequence[Training], heads: Heads, runs: Path) -> Path:
-    """Where the results of a cell lie: those of other trainings or test heads have another folder.
+def cell_folder(
+    cell: Cell, trainings: Sequence[Training], heads: Heads, conditions: Mapping[str, Any], runs: Path
+) -> Path:
+    """Where the results of a cell lie: what was trained or evaluated otherwise has another folder.
 
     Args:
         cell: the cell.
         trainings: its trainings.
         heads: label maps.
+        conditions: what else decides the evaluation.
         runs: folder of all runs.
     """
-    decisive = [[training.name for training in trainings], heads.contents(heads.test)]
+    names = [training.name for training in trainings]
+    decisive = [names, heads.contents(heads.test), dict(conditions), __version__]
     return runs / "cells" / f"{cell.name}-{short_digest(decisive)}"
 
 

@@ -2,9 +2,10 @@
 
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from kseg.transforms.errors import InputError
 from paper.budget import Heads
@@ -43,6 +44,10 @@ class Experiment(ABC):
         """Trainings of a cell, in order."""
 
     @abstractmethod
+    def conditions(self, cell: Cell) -> Mapping[str, Any]:
+        """What decides the evaluation of a cell besides its trainings and the test heads."""
+
+    @abstractmethod
     def inference(self, cell: Cell) -> Inference:
         """How a cell is used; simulates what it is used on, unless that is there."""
 
@@ -73,7 +78,7 @@ class Experiment(ABC):
 
     def folder(self, cell: Cell) -> Path:
         """Where the results of a cell lie."""
-        return cell_folder(cell, self.plan(cell), self.heads, self.runs)
+        return cell_folder(cell, self.plan(cell), self.heads, self.conditions(cell), self.runs)
 
     def failure(self, cell: Cell) -> Path:
         """The file that says why a cell failed when it was run last."""

@@ -2,12 +2,10 @@
 
 from pathlib import Path
 
-from kseg import __version__
 from kseg.pipelines.simulate_lesions import CONTRAST_NAMES, LesionSettings, simulate_lesions
 from kseg.transforms.errors import InputError
 from paper.budget import Heads
-from paper.records import short_digest
-from paper.scans import head_names, simulated_once
+from paper.scans import head_names, scans_folder, simulated_once
 
 _STAGE = "simulate test patients"
 _SEED = 0
@@ -28,10 +26,7 @@ def simulate_test_patients(heads: Heads, n_patients: int, runs: Path) -> Path:
         InputError: a head that cannot be used, or images that are not those that were recorded.
     """
     names = head_names(heads.test)
-    # Other heads, or those of another simulator, lie elsewhere: whatever is in the folder is segmented.
-    folder = (
-        runs / "scans" / f"patients_{n_patients}-{short_digest([heads.contents(heads.test), __version__])}"
-    )
+    folder = scans_folder(heads, f"patients_{n_patients}", runs)
     cases = [case for name in names for case in _cases(name, n_patients)]
     labels = {f"labels/{case}": folder / "labels" / f"{case}.nii.gz" for case in cases}
     images = {

@@ -63,7 +63,7 @@ class Row:
         Args:
             name: one of `CALIBRATION`.
         """
-        numbers = [outcome.record.get("calibration", {}).get(name) for outcome in self.done]
+        numbers = [outcome.record["calibration"].get(name) for outcome in self.done]
         return () if None in numbers else tuple(float(number) for number in numbers)
 
     def by_seed(self) -> dict[int, float]:

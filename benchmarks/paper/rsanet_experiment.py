@@ -79,6 +79,10 @@ class RsanetExperiment(Experiment):
             )
         ]
 
+    def conditions(self, cell: Cell) -> dict[str, Any]:
+        """Number of patients, and the window."""
+        return {"patients": self.budget.patients, "window": list(self.budget.crop)}
+
     def inference(self, cell: Cell) -> Inference:
         """The patients of the test heads, the same for every cell."""
         patients = simulate_test_patients(self.heads, self.budget.patients, self.runs)
@@ -87,6 +91,6 @@ class RsanetExperiment(Experiment):
             references=patients / "labels",
             heads=tuple(head_names(self.heads.test)),
             settings=SegmentSettings(),
-            options={"window": list(self.budget.crop)},
+            options={"window": self.conditions(cell)["window"]},
             lesions=LesionRule((LESION,)),
         )

@@ -31,12 +31,7 @@ def simulate_test_heads(heads: Heads, noise: float, fraction: float, runs: Path)
         InputError: a head that cannot be used, or scans that are not those that were recorded.
     """
     names = head_names(heads.test)
-    # Other heads, or those of another simulator, lie elsewhere: whatever is in the folder is segmented.
-    folder = (
-        runs
-        / "scans"
-        / f"noise_{noise:g}-lines_{fraction:g}-{short_digest([heads.contents(heads.test), __version__])}"
-    )
+    folder = scans_folder(heads, f"noise_{noise:g}-lines_{fraction:g}", runs)
     files = {
         f"{kind}/{name}": folder / kind / f"{name}{ending}"
         for name in names
@@ -50,6 +45,19 @@ def simulate_test_heads(heads: Heads, noise: float, fraction: float, runs: Path)
                 raise InputError(folder, _STAGE, "scans of all test heads", "; ".join(result.failed.values()))
 
     return simulated_once(folder, files, scan, {"noise": noise, "fraction": fraction, "seed": _SEED})
+
+
+def scans_folder(heads: Heads, name: str, runs: Path) -> Path:
+    """Where scans of the test heads lie.
+
+    Those of other heads, or of another simulator, lie elsewhere: whatever is in the folder is segmented.
+
+    Args:
+        heads: label maps.
+        name: what else the scans depend on.
+        runs: folder of all runs.
+    """
+    return runs / "scans" / f"{name}-{short_digest([heads.contents(heads.test), __version__])}"
 
 
 def simulated_once(

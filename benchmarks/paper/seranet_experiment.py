@@ -1,6 +1,7 @@
 """The experiment of SERANet's paper: methods, blocks and noise levels on simulated k-space."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from kseg.pipelines.segment_settings import SegmentSettings
 from paper.budget import Budget
@@ -34,15 +35,24 @@ class SeranetExperiment(Experiment):
         """Trainings of a cell, in order."""
         return plan_cell(cell, self.grid.methods[cell.method], self.budget, self.heads)
 
+    def conditions(self, cell: Cell) -> dict[str, Any]:
+        """Noise and share of lines of the scans, what is kept of the results, and whether they are averaged."""
+        method = self.grid.methods[cell.method]
+        return {
+            "noise": cell.noise,
+            "fraction": cell_fraction(method, self.budget),
+            "recurrences": cell == figure5_cell(self.budget),
+            "flip": method.flip,
+        }
+
     def inference(self, cell: Cell) -> Inference:
         """The scans of a cell's noise level and share of lines; every pass is kept of the cell of figure 5."""
-        method = self.grid.methods[cell.method]
-        assert cell.noise is not None
-        scans = simulate_test_heads(self.heads, cell.noise, cell_fraction(method, self.budget), self.runs)
+        told = self.conditions(cell)
+        scans = simulate_test_heads(self.heads, told["noise"], told["fraction"], self.runs)
         return Inference(
             scans=scans / "kspace",
             references=scans / "labels",
             heads=tuple(head_names(self.heads.test)),
-            settings=SegmentSettings(probabilities=True, recurrences=cell == figure5_cell(self.budget)),
-            options={"flip": method.flip},
+            settings=SegmentSettings(probabilities=True, recurrences=told["recurrences"]),
+            options={"flip": told["flip"]},
         )

@@ -55,6 +55,7 @@ def test_a_budget_that_is_none_is_refused(tmp_path: Path, text: str, received: s
         ("noises: [0.1, 0.2]", "noises: 0.1", "noises: .*type: array.*, received 0.1 "),
         ("blocks: [cascade, autoencoder]", "blocks: [convolution]", "blocks: .*enum: .cascade, autoencoder"),
         ("epochs: 4", "epochs: '4'", "epochs: .type: integer, minimum: 1., received 4 .'4' is not of type"),
+        ("slices: [24]", "slices: [57]", "slices: .*maximum: 56.*, received .57. "),
         ("test_heads: 1", "test_heads: 0", "test_heads: .*minimum: 1., received 0 "),
         ("fraction: 0.3", "fraction: 3", "fraction: .*maximum: 1., received 3 "),
         ("compile: false", "compile: 1", "compile: .type: boolean., received 1 "),

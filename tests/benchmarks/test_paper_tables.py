@@ -79,6 +79,16 @@ def test_wrong_usage_is_told(arguments: tuple[str, ...], told: str, tmp_path: Pa
     assert not (tmp_path / "runs").exists()
 
 
+def test_too_few_epochs_are_told_before_anything_runs(heads: Heads, tmp_path: Path, capsys) -> None:
+    text = (BENCHMARKS / "paper/budgets/smoke.yaml").read_text()
+    (tmp_path / "own.yaml").write_text(text.replace("epochs: 4", "epochs: 2"))
+    places = ["--heads", str(tmp_path / "heads"), "--runs", str(tmp_path / "runs")]
+    with pytest.raises(SystemExit, match="2"):
+        paper_tables.main(["--budget", str(tmp_path / "own.yaml"), *places])
+    assert "budget: expected an epoch for each of 3 stages, received 2 epochs" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
+
+
 def test_without_runs_the_tables_tell_what_is_missing(heads: Heads, tmp_path: Path, capsys) -> None:
     places = [
         "--heads",

@@ -55,6 +55,7 @@ def found(lesions: RsanetExperiment) -> MakeUp:
             "trainings": [training.name for training in lesions.plan(cell)],
             "test_heads": ["c"],
             "cases": ["c_001", "c_002"],
+            "calibration": {},
             "seconds": {"training": 1800.0, "evaluation": 1800.0},
             "crops_seen": 8,
             "commits": ["0123456789ab"],
@@ -202,6 +203,8 @@ def test_a_result_of_another_budget_does_not_count(lesions: RsanetExperiment, fo
     assert lesions.read(Cell("unet")).missing == ""
     longer = dataclasses.replace(lesions, budget=dataclasses.replace(lesions.budget, epochs=4))
     assert longer.read(Cell("unet")).missing == "not run"
+    more = dataclasses.replace(lesions, budget=dataclasses.replace(lesions.budget, patients=8))
+    assert more.read(Cell("unet")).missing == "not run"
 
 
 def test_the_driver_tells_what_is_missing(heads: Heads, tmp_path: Path, capsys) -> None:

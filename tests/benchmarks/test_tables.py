@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from paper.experiment import read_cells
 from paper.gap import gap_markdown, gaps
-from paper.grid import Cell, all_cells
+from paper.grid import Cell, all_cells, figure5_cell
 from paper.rows import Row, percent, plain, score, table_rows
 from paper.seranet_columns import AVERAGE_DICE, CSV, MARKDOWN
 from paper.seranet_experiment import SeranetExperiment
@@ -39,7 +39,7 @@ def test_a_row_holds_mean_and_spread_of_every_tissue_and_of_their_average(experi
     ]
 
 
-def test_results_from_before_calibration_was_measured_have_none(experiment, make_up, tmp_path: Path) -> None:
+def test_where_a_seed_has_no_calibration_error_the_row_has_none(experiment, make_up, tmp_path: Path) -> None:
     for seed in range(3):
         make_up(Cell("zero_filling", None, 0, 0.1, seed), 0.8, 0.8, 0.8, calibrated=seed > 0)
     rows = list(rows_of(experiment).values())
@@ -92,6 +92,15 @@ def test_a_result_of_another_budget_does_not_count(experiment, make_up) -> None:
     assert another.read(cell).missing == "not run"
     # Both have their place in the same folder of runs.
     assert another.folder(cell) != experiment.folder(cell)
+
+
+def test_a_result_without_maps_is_not_that_of_figure_5(experiment) -> None:
+    cell = figure5_cell(experiment.budget)
+    other = dataclasses.replace(experiment.budget, seeds=(5, *experiment.budget.seeds))
+    assert experiment.folder(cell) != dataclasses.replace(experiment, budget=other).folder(cell)
+    flip = dataclasses.replace(cell, method="flip")
+    assert experiment.plan(flip)[0].name == experiment.plan(cell)[0].name
+    assert experiment.conditions(flip) != experiment.conditions(cell)
 
 
 def test_a_result_of_other_test_heads_does_not_count(experiment, make_up) -> None:

@@ -148,7 +148,7 @@ def test_one_batch_is_learnt(seeded: None):
 def test_what_cannot_be_built_or_taken_is_refused(seeded: None):
     with pytest.raises(ValueError, match=r"expected attention recurrent_slice, .*, received 'global'"):
         AttentionUNet(attention="global")
-    told = "expected places such as '101', 1 to 7 of an odd number, received"
+    told = "expected places such as '101', an odd number of 1 to 7 digits, received"
     for places in ("", "10", "1010", "1x1", "101010101"):
         with pytest.raises(ValueError, match=f"{told} '{places}'"):
             AttentionUNet(places=places)

@@ -111,6 +111,7 @@ def test_registered_images_of_a_bids_dataset_are_a_case_with_that_of_their_space
     anat("sub-2", *CONTRASTS, *(f"space-MNI152_{each}" for each in CONTRASTS))
     anat("sub-3", *CONTRASTS, "space-MNI152_T1w")
     anat("sub-4", "T1w", "T2w", "space-T1w_T2w", "space-T1w_FLAIR")
+    anat("sub-5", *CONTRASTS, "space-T1w_T2w", "space-T1w_FLAIR")
     cases = find_contrasts(tmp_path, tmp_path / "out", CONTRASTS, bids=True)
     assert {item.case.rpartition("/")[2]: [path.name for path in item.files] for item in cases} == {
         "sub-1_desc-T1wT2wFLAIR": [
@@ -122,6 +123,10 @@ def test_registered_images_of_a_bids_dataset_are_a_case_with_that_of_their_space
         "sub-3_space-MNI152_desc-T1wT2wFLAIR": ["sub-3_space-MNI152_T1w.nii.gz"],
         "sub-4_desc-T1wT2wFLAIR": [
             f"sub-4_{each}.nii.gz" for each in ("T1w", "T2w", "space-T1w_T2w", "space-T1w_FLAIR")
+        ],
+        "sub-5_desc-T1wT2wFLAIR": [f"sub-5_{each}.nii.gz" for each in CONTRASTS],
+        "sub-5_space-T1w_desc-T1wT2wFLAIR": [
+            f"sub-5_{each}.nii.gz" for each in ("T1w", "space-T1w_T2w", "space-T1w_FLAIR")
         ],
     }
     of = {item.case.rpartition("/")[2]: item for item in cases}

@@ -25,6 +25,7 @@ from kseg.pipelines import segment_work as module
 from kseg.pipelines.bundle_seal import seal_bundle
 from kseg.pipelines.digest import file_sha256
 from kseg.pipelines.inference_options import InferenceOptions
+from kseg.pipelines.run_settings import RunSettings
 from kseg.pipelines.segment import segment
 from kseg.pipelines.segment_settings import SegmentSettings
 from kseg.pipelines.simulate import SimulationSettings, simulate_scan, write_scan
@@ -102,7 +103,8 @@ def test_kspace_is_segmented_on_its_own_grid(save_kspace: Save, tiny_bundle: Pat
 
 def test_the_record_says_with_what(save_kspace: Save, tiny_bundle: Path, tmp_path: Path) -> None:
     save_kspace(tmp_path / "a.h5")
-    segment(tmp_path / "a.h5", tmp_path / "out", str(tiny_bundle), SegmentSettings())
+    run = RunSettings(device="cpu")
+    segment(tmp_path / "a.h5", tmp_path / "out", str(tiny_bundle), SegmentSettings(), run)
     (record,) = records(tmp_path / "out")
     assert record.pop("seconds") >= 0
     assert datetime.fromisoformat(record.pop("finished")).utcoffset() == timedelta(0)

@@ -174,7 +174,11 @@ def test_the_command_says_what_became_of_it(heads: Path, tmp_path: Path, run: Ca
 
 
 def test_without_a_patient_there_is_no_lesion_fraction(tmp_path: Path):
-    (tmp_path / "results.jsonl").write_text('{"case": "a", "status": "failed"}\n')
+    others = [
+        {"case": "a", "status": "failed"},
+        {"case": "b", "status": "ok"},
+    ]  # the second of another command
+    (tmp_path / "results.jsonl").write_text("".join(f"{json.dumps(record)}\n" for record in others))
     assert mean_lesion_fraction(tmp_path) is None
     with pytest.raises(InputError, match=r"results.jsonl: read results: expected a file"):
         mean_lesion_fraction(tmp_path / "nothing")

@@ -219,6 +219,8 @@ def test_the_weights_of_the_last_epochs_are_kept_over_an_interruption(tmp_path):
         torch.equal(saved(tmp_path, name)["weight"], weight)
         for name, weight in zip(kept, weights[2:], strict=True)
     )
+    Run(tmp_path, epochs=6, keep_last=1)()
+    assert [path.name for path in tmp_path.glob("epoch_*.pt")] == ["epoch_0006.pt"]
     with pytest.raises(ValueError, match="keep last: expected 0 or more epochs, received -1"):
         Run(tmp_path, keep_last=-1)
 
