@@ -1,5 +1,6 @@
 """Handlers that make a training safe: seeds by epoch, checkpoints, signals, non-finite losses."""
 
+import json
 import logging
 import math
 import signal
@@ -123,7 +124,6 @@ class ResumableTraining:
         engine.add_event_handler(Events.STARTED, self._start)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._complete_iteration)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._complete_epoch)
-        engine.add_event_handler(Events.TERMINATE, self._exit)
         engine.add_event_handler(Events.COMPLETED, signal.signal, signal.SIGTERM, signal.SIG_DFL)
 
     def _start(self, engine: Workflow) -> None:
@@ -136,6 +136,8 @@ class ResumableTraining:
                 )
             self._load(path, engine)
         signal.signal(signal.SIGTERM, self._stop)
+        # Added last, so that the others have heard of the end when this one leaves.
+        engine.add_event_handler(Events.TERMINATE, self._exit)
 
     def _stop(self, _signal: int, _frame: FrameType | None) -> None:
         _logger.warning("SIGTERM: saving after this iteration")
@@ -246,8 +248,8 @@ class ClippedGradients:
 class EpochLog:
     """Append one line per epoch to a CSV file: epoch, mean loss, validation metric, learning rate, seconds.
 
-    The metric of an epoch without validation is nan. An epoch that was interrupted and resumed is one line, for
-    its part after the interruption.
+    The metric of an epoch without validation is nan. An epoch that was interrupted by SIGTERM and resumed is one line
+    for all of it; in between, `log.partial.json` beside `log.csv` keeps the part that is done.
 
     Args:
         path: the file; begun if missing.
@@ -262,20 +264,32 @@ class EpochLog:
         self.metric = metric
         self.optimizer = optimizer
         self.losses: list[float] = []
+        self.partial = self.path.with_suffix(".partial.json")
 
     def attach(self, engine: Workflow) -> None:
-        """Listen to iterations and epochs."""
+        """Listen to iterations, epochs and an early end."""
         engine.add_event_handler(Events.EPOCH_STARTED, self._begin)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._iterate)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._write)
+        engine.add_event_handler(Events.TERMINATE, self._keep_part)
 
-    def _begin(self) -> None:
-        self.losses.clear()
-        self.began = time.monotonic()
+    def _begin(self, engine: Workflow) -> None:
+        part = json.loads(self.partial.read_text(encoding="utf-8")) if self.partial.exists() else {}
+        # That of another checkpoint says nothing of this epoch.
+        known = part.get("iteration") == engine.state.iteration
+        self.losses = part["losses"] if known else []
+        self.began = time.monotonic() - (part["seconds"] if known else 0.0)
         self.rate = self.optimizer.param_groups[0]["lr"]
 
     def _iterate(self, engine: Workflow) -> None:
         self.losses.append(step_loss(engine))
+
+    def _keep_part(self, engine: Workflow) -> None:
+        if engine.state.iteration % engine.state.epoch_length:
+            seconds = time.monotonic() - self.began
+            part = {"iteration": engine.state.iteration, "losses": self.losses, "seconds": seconds}
+            with atomic_path(self.partial) as temporary:
+                temporary.write_text(json.dumps(part), encoding="utf-8")
 
     def _write(self, engine: Workflow) -> None:
         new = not self.path.exists()
@@ -291,6 +305,7 @@ class EpochLog:
             if new:
                 file.write(f"epoch,loss,{self.metric},learning_rate,seconds\n")
             file.write(f"{engine.state.epoch},{loss:.5f},{metric:.5f},{self.rate:g},{seconds:.1f}\n")
+        self.partial.unlink(missing_ok=True)
 
 
 def step_loss(engine: Workflow) -> float:

@@ -1,5 +1,6 @@
 """Training handlers on a small engine. Whole trainings, as processes, are in test_training_process.py."""
 
+import json
 import math
 import os
 import re
@@ -144,7 +145,11 @@ def test_an_interrupted_training_ends_as_an_uninterrupted_one(iteration, end, er
         assert first.items.drawn + second.items.drawn == whole.items.drawn
     best = saved(tmp_path / "whole", "model.pt"), saved(tmp_path / "parts", "model.pt")
     assert equal([*best[0].values()], [*best[1].values()])
-    assert [line.split(",")[0] for line in second.log.read_text().splitlines()] == ["epoch", "1", "2", "3"]
+    logs = [[line.rpartition(",")[0] for line in run.log.read_text().splitlines()] for run in (whole, second)]
+    # All but the seconds: a loss is the mean over both parts of an epoch.
+    assert logs[0] == logs[1]
+    assert len(logs[0]) == 4
+    assert not (tmp_path / "parts/log.partial.json").exists()
 
 
 @pytest.mark.parametrize("iteration", [7, 8, 9, 10])
@@ -314,6 +319,18 @@ def test_gradients_that_are_no_numbers_end_the_training(tmp_path):
     with pytest.raises(RuntimeError, match="gradients from `parameters` is non-finite"):
         run()
     assert all(parameter.isfinite().all() for parameter in run.network.parameters())
+
+
+def test_the_log_counts_the_seconds_of_both_parts_of_an_epoch(tmp_path):
+    with pytest.raises(SystemExit):
+        Run(tmp_path).on_iteration(5, terminate)()
+    path = tmp_path / "log.partial.json"
+    part = json.loads(path.read_text())
+    assert (part["iteration"], len(part["losses"])) == (5, 2)
+    path.write_text(json.dumps({**part, "seconds": part["seconds"] + 1000.0}))
+    run = Run(tmp_path)()
+    seconds = [float(line.rpartition(",")[2]) for line in run.log.read_text().splitlines()[1:]]
+    assert [value >= 1000.0 for value in seconds] == [False, True, False]
 
 
 def test_the_log_has_a_line_per_epoch(tmp_path):
