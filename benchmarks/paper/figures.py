@@ -62,8 +62,14 @@ def figure6(grid: Grid, budget: Budget, outcomes: Mapping[Cell, Outcome]) -> byt
 
     Returns:
         A PNG file.
+
+    Raises:
+        ValueError: all cells are missing.
     """
     drawn = [method for method in grid.methods.values() if method.figure6]
+    points = [cell for method in drawn for cells in figure6_cells(method, budget).values() for cell in cells]
+    if all(outcomes[cell].missing for cell in points):
+        raise ValueError(f"figure 6: all of its {len(points)} cells are missing")
     colours = list(class_colours(range(len(drawn))).values())
     figure = Figure(figsize=(10.5, 3.8), dpi=_DOTS_PER_INCH, layout="constrained")
     panels = figure.subplots(1, len(TISSUES))
@@ -87,8 +93,7 @@ def figure6(grid: Grid, budget: Budget, outcomes: Mapping[Cell, Outcome]) -> byt
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(drawn), frameon=False, fontsize=9)
     if missing:
-        total = sum(len(c) for method in drawn for c in figure6_cells(method, budget).values())
-        figure.suptitle(f"{len(missing)} of {total} points missing", fontsize=9, color="#d55e00")
+        figure.suptitle(f"{len(missing)} of {len(points)} points missing", fontsize=9, color="#d55e00")
     buffer = BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()

@@ -58,8 +58,9 @@ def test_a_missing_point_is_a_gap_that_the_figure_tells(drawn: SeranetExperiment
     assert coloured(gap[:30], orange) > 20
 
 
-def test_figure_6_of_nothing_is_drawn(experiment: SeranetExperiment) -> None:
-    assert picture_of(figure6(experiment.grid, experiment.budget, outcomes_of(experiment))).size
+def test_figure_6_of_nothing_is_not_drawn(experiment: SeranetExperiment) -> None:
+    with pytest.raises(ValueError, match="figure 6: all of its 12 cells are missing"):
+        figure6(experiment.grid, experiment.budget, outcomes_of(experiment))
 
 
 def test_the_points_stand_in_the_csv(drawn: SeranetExperiment, tmp_path: Path) -> None:

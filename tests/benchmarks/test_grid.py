@@ -164,7 +164,7 @@ def test_a_training_of_another_configuration_is_another_training(
     [
         ("smoke", "4f1ca3c3866bd4ba"),
         ("cpu", "ce8de477e63a6ef0"),
-        ("cpu_long", "864345a563acd440"),
+        ("cpu_long", "987fc02287085daa"),
         ("gpu", "f8e2716b16d6ceef"),
     ],
 )
