@@ -79,6 +79,7 @@ def segment(
     # Here already: of a bundle that is refused nothing is left behind.
     if not run.trust:
         require_trusted(find_bundle(bundle))
+    _require_device(run)
     task = SegmentTask(output, bundle, settings, run.trust, run.device)
     identity = task.identity()
     mine = [item for item in items if run.shard.holds(item.case)]
@@ -102,6 +103,14 @@ def segment(
         if run.shard.count == 1:
             write_summary(output)
     return BatchResult(result.done, plan.failed | result.failed, plan.done)
+
+
+def _require_device(run: RunSettings) -> None:
+    if run.device not in ("auto", "cpu") and run.engine != "ray":
+        # PyTorch is loaded here for those alone who name a GPU; a cluster may have one where this machine has none.
+        from kseg.pipelines.device import choose_device
+
+        choose_device(run.device)
 
 
 def _engine(task: SegmentTask, run: RunSettings) -> Engine:
