@@ -54,7 +54,8 @@ def start_segmenting(
     """
     contrasts = read_contrasts(bundle)
     network = load_network(bundle, trust=trust) if contrasts else load_segmenter(bundle, trust=trust)
-    network.to(device or torch.device("cpu"))
+    device = device or torch.device("cpu")
+    network.to(device)
     provenance = read_provenance(bundle)
     said = read_inference_options(bundle)
     options = replace(
@@ -67,8 +68,7 @@ def start_segmenting(
         if isinstance(network, KSpaceSegmenter)
         else ContrastSegmenter(bundle, network, contrasts, options)
     )
-    where = next(network.parameters()).device
-    dtype = convolution_dtype(options, where)
+    dtype = convolution_dtype(options, device)
 
     def work(item: Item) -> dict[str, Any]:
         grid, segmented, of_input = segmenter(item)
@@ -80,7 +80,7 @@ def start_segmenting(
             "flip": options.flip,
             "temperature": options.temperature,
             "precision": str(dtype).removeprefix("torch."),
-            "device": str(where),
+            "device": str(device),
             "bundle": provenance.bundle,
             "bundle_version": provenance.bundle_version,
             "labels": list(provenance.labels),
