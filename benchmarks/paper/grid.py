@@ -1,7 +1,7 @@
 """The cells of the experiment: which method, block, noise and seed, and in which order."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,7 @@ class Method:
         blocks: kinds of block it is run with; None for all of the budget.
         beyond: not a method of the paper.
         flip: the evaluation averages with the mirrored scan.
+        scans: other scans that its networks are tested on as well.
     """
 
     name: str
@@ -61,6 +62,24 @@ class Method:
     blocks: tuple[str, ...] | None = None
     beyond: bool = False
     flip: bool = False
+    scans: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class OtherScan:
+    """Scans of the test heads that differ from those of the tables; None where they do not.
+
+    Attributes:
+        title: how they differ, in words.
+        noise: noise level.
+        fraction: share of lines.
+        sequence: `name` of the pulse sequence and its times.
+    """
+
+    title: str
+    noise: float | None = None
+    fraction: float | None = None
+    sequence: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -73,6 +92,7 @@ class Cell:
         n_blocks: number of reconstruction blocks, 0 where there is none.
         noise: noise level of training and test, or None where it is not part of the experiment.
         seed: seed of weights and data.
+        scan: key of the other scans that it is tested on; None for those of the tables.
     """
 
     method: str
@@ -80,6 +100,7 @@ class Cell:
     n_blocks: int = 0
     noise: float | None = None
     seed: int = 0
+    scan: str | None = None
 
     @property
     def name(self) -> str:
@@ -90,10 +111,13 @@ class Cell:
             'joint-cascade_3-noise_0.1-seed_0'
             >>> Cell("rsa_101", seed=2).name
             'rsa_101-seed_2'
+            >>> Cell("joint", "cascade", 3, 0.1, 0, scan="few_lines").name
+            'joint-cascade_3-noise_0.1-seed_0-on_few_lines'
         """
         block = f"-{self.block}_{self.n_blocks}" if self.block else ""
         noise = "" if self.noise is None else f"-noise_{self.noise:g}"
-        return f"{self.method}{block}{noise}-seed_{self.seed}"
+        scan = f"-on_{self.scan}" if self.scan else ""
+        return f"{self.method}{block}{noise}-seed_{self.seed}{scan}"
 
 
 @dataclass(frozen=True)
@@ -105,12 +129,14 @@ class Grid:
         comparisons: pairs of rows whose order is judged.
         paper_dice: average Dice that SERANet's paper printed, by method, block (or `none`) and noise level.
         printed: numbers that RSANet's paper printed, by method and name of the number.
+        other_scans: by key, in the order of the columns.
     """
 
     methods: Mapping[str, Method]
     comparisons: Sequence[tuple[str, str]]
     paper_dice: Mapping[str, Mapping[str, Mapping[float, float]]] = field(default_factory=dict)
     printed: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    other_scans: Mapping[str, OtherScan] = field(default_factory=dict)
 
 
 def load_grid(path: Path = _DEFINITION) -> Grid:
@@ -124,9 +150,12 @@ def load_grid(path: Path = _DEFINITION) -> Grid:
     for name, entry in content["methods"].items():
         stages = tuple(Stage(**{**stage, "configs": tuple(stage["configs"])}) for stage in entry["stages"])
         blocks = tuple(entry["blocks"]) if "blocks" in entry else None
-        methods[name] = Method(**{**entry, "name": name, "stages": stages, "blocks": blocks})
+        scans = tuple(entry.get("scans", ()))
+        told = {**entry, "name": name, "stages": stages, "blocks": blocks, "scans": scans}
+        methods[name] = Method(**told)
     comparisons = [(left, right) for left, right in content["comparisons"]]
-    return Grid(methods, comparisons, content.get("paper_dice", {}), content.get("printed", {}))
+    others = {name: OtherScan(**entry) for name, entry in content.get("other_scans", {}).items()}
+    return Grid(methods, comparisons, content.get("paper_dice", {}), content.get("printed", {}), others)
 
 
 def table_cells(method: Method, noise: float, budget: Budget) -> dict[str | None, list[Cell]]:
@@ -151,6 +180,20 @@ def figure6_cells(method: Method, budget: Budget) -> dict[str, list[Cell]]:
     }
 
 
+def scan_cells(method: Method, scan: str | None, budget: Budget) -> list[Cell]:
+    """Cells of a method on other scans: the first noise level and kind of block, every seed of the row.
+
+    Args:
+        method: the method.
+        scan: key of the scans; None for those of the table.
+        budget: noise levels, blocks and seeds.
+    """
+    if scan is not None and scan not in method.scans:
+        return []
+    cells = table_cells(method, budget.noises[0], budget)
+    return [replace(cell, scan=scan) for cell in next(iter(cells.values()), [])]
+
+
 def figure5_cell(budget: Budget) -> Cell:
     """The cell whose probability maps are shown."""
     return Cell("seranet_3", budget.blocks[0], budget.n_blocks, budget.noises[0], budget.seeds[0])
@@ -164,6 +207,9 @@ def all_cells(grid: Grid, budget: Budget) -> list[Cell]:
             for cells in table_cells(method, noise, budget).values():
                 for number, cell in enumerate(cells):
                     ranked[cell] = (number + 1 if method.beyond else number, 0 if method.headline else 1)
+        for scan in method.scans:
+            for cell in scan_cells(method, scan, budget):
+                ranked[cell] = ranked[replace(cell, scan=None)]
     for method in grid.methods.values():
         for cells in figure6_cells(method, budget).values():
             for cell in cells:

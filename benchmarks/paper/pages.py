@@ -9,7 +9,8 @@ from paper.evaluation import Outcome
 from paper.figures import figure5, figure6, write_figure6_csv
 from paper.gap import gap_markdown
 from paper.grid import TYPES, Cell, figure5_cell
-from paper.plan import cell_fraction, seen_key
+from paper.other_scans import scan_rows, scans_markdown, write_scans_csv
+from paper.plan import seen_key
 from paper.rows import CALIBRATION, TISSUES, percent, plain, score, table_rows
 from paper.scans import simulate_test_heads
 from paper.seranet_columns import AVERAGE_DICE, CSV, MARKDOWN, METRICS
@@ -62,6 +63,9 @@ def write_results(experiment: SeranetExperiment, outcomes: Mapping[Cell, Outcome
         )
         write_table_csv(output / f"table{number}.csv", rows, CSV, runs)
     write_page(output / "gap.md", _GAP, gap_markdown(tables, grid, budget), made)
+    others = scan_rows(grid, budget, outcomes)
+    write_page(output / "scans.md", _SCANS, scans_markdown(others, grid, budget, runs), made)
+    write_scans_csv(output / "scans.csv", others, runs)
     write_figure6_csv(output / "figure6.csv", grid, budget, outcomes, runs)
     write_cells_csv(output / "cells.csv", list(outcomes.values()), runs, _tell)
     write_cases_csv(output / "cases.csv", list(outcomes.values()))
@@ -69,8 +73,9 @@ def write_results(experiment: SeranetExperiment, outcomes: Mapping[Cell, Outcome
     for name, draw in _figures(experiment, outcomes).items():
         failures += _draw(output / name, draw)
     drawn = [name for name in _figures(experiment, outcomes) if (output / name).is_file()]
-    others = [name for name in _OTHERS if (output / f"{name}.md").is_file()]
-    write_page(output / "index.md", _index(experiment, [*names, "gap", *others], drawn, failures), made)
+    further = [name for name in _OTHERS if (output / f"{name}.md").is_file()]
+    pages = [*names, "gap", "scans", *further]
+    write_page(output / "index.md", _index(experiment, pages, drawn, failures), made)
     return failures
 
 
@@ -79,6 +84,12 @@ _GAP = """# Gap closed
 (method - Zero-filling) / (Fully-sampled - Zero-filling) in average Dice, computed for each seed that all three have;
 mean ± standard deviation over the seeds. 0 is what segmenting the zero-filled image gives, 1 what all lines give.
 Dice is that of whole volumes, in the paper's columns the average over slices.
+"""
+
+_SCANS = """# Other scans
+
+Average Dice on scans of the test heads that differ from those of the tables in what the column says; mean ± standard
+deviation over the seeds. The first row learnt from scans of the first column alone.
 """
 
 
@@ -91,6 +102,7 @@ def _tell(outcome: Outcome) -> dict[str, object]:
         "blocks": cell.n_blocks,
         "noise": cell.noise,
         "seed": cell.seed,
+        "scan": cell.scan or "",
         **{
             f"{tissue}_{name}": score(outcome.classes, tissue, metric)
             for tissue in TISSUES
@@ -130,8 +142,7 @@ def _figures(
     def draw5() -> bytes:
         if outcomes[cell].missing:
             raise ValueError(f"figure 5: {cell.name} is missing: {plain(outcomes[cell].missing, runs)}")
-        fraction = cell_fraction(grid.methods[cell.method], budget)
-        scans = simulate_test_heads(experiment.heads, budget.noises[0], fraction, runs)
+        scans = simulate_test_heads(experiment.heads, experiment.scan(cell), runs)
         return figure5(experiment.folder(cell), scans)
 
     return {"figure5.png": draw5, "figure6.png": lambda: figure6(grid, budget, outcomes)}

@@ -7,9 +7,9 @@ from kseg.pipelines.segment_settings import SegmentSettings
 from paper.budget import Budget
 from paper.evaluation import Inference
 from paper.experiment import Experiment
-from paper.grid import Cell, all_cells, figure5_cell
+from paper.grid import Cell, OtherScan, all_cells, figure5_cell
 from paper.plan import Training, cell_fraction, plan_cell
-from paper.scans import head_names, simulate_test_heads
+from paper.scans import Scan, head_names, simulate_test_heads
 
 
 @dataclass(frozen=True)
@@ -36,19 +36,31 @@ class SeranetExperiment(Experiment):
         return plan_cell(cell, self.grid.methods[cell.method], self.budget, self.heads)
 
     def conditions(self, cell: Cell) -> dict[str, Any]:
-        """Noise and share of lines of the scans, what is kept of the results, and whether they are averaged."""
-        method = self.grid.methods[cell.method]
+        """How the test heads are scanned, what is kept of the results, and whether they are averaged."""
+        scan = self.scan(cell)
         return {
-            "noise": cell.noise,
-            "fraction": cell_fraction(method, self.budget),
+            "noise": scan.noise,
+            "fraction": scan.fraction,
+            **({"sequence": dict(scan.sequence)} if scan.sequence else {}),
             "recurrences": cell == figure5_cell(self.budget),
-            "flip": method.flip,
+            "flip": self.grid.methods[cell.method].flip,
         }
 
+    def scan(self, cell: Cell) -> Scan:
+        """How the test heads of a cell are scanned."""
+        other = self.grid.other_scans[cell.scan] if cell.scan else OtherScan("")
+        fraction = cell_fraction(self.grid.methods[cell.method], self.budget)
+        noise = cell.noise if other.noise is None else other.noise
+        return Scan(
+            noise=noise or 0.0,
+            fraction=fraction if other.fraction is None else other.fraction,
+            sequence=other.sequence,
+        )
+
     def inference(self, cell: Cell) -> Inference:
-        """The scans of a cell's noise level and share of lines; every pass is kept of the cell of figure 5."""
+        """The scans of a cell; every pass is kept of the cell of figure 5."""
         told = self.conditions(cell)
-        scans = simulate_test_heads(self.heads, told["noise"], told["fraction"], self.runs)
+        scans = simulate_test_heads(self.heads, self.scan(cell), self.runs)
         return Inference(
             scans=scans / "kspace",
             references=scans / "labels",

@@ -10,9 +10,12 @@ from paper import plan
 from paper.budget import Budget, Heads, load_budget
 from paper.grid import Cell, all_cells, figure5_cell, figure6_cells, load_grid, table_cells
 from paper.plan import share_epochs
+from paper.scans import Scan
 from paper.seranet_experiment import SeranetExperiment
 
 from kseg.pipelines.bundle_folder import find_bundle
+from kseg.pipelines.simulate import SimulationSettings
+from kseg.transforms.sequences import SpinEcho
 
 GRID = load_grid()
 PAPER = [name for name, method in GRID.methods.items() if not method.beyond]
@@ -70,7 +73,8 @@ def test_every_cell_comes_once_headlines_and_the_first_seed_first(budget: Budget
         if m.beyond
         for cells in table_cells(m, 0.1, budget).values()
     )
-    assert len(cells) == of_tables + 2 * beyond + 3 * 2
+    on_other_scans = sum(3 * len(m.scans) for m in GRID.methods.values())
+    assert len(cells) == of_tables + 2 * beyond + 3 * 2 + on_other_scans
     assert figure5_cell(budget) in cells
 
 
@@ -122,6 +126,45 @@ def test_averaging_with_the_mirrored_scan_costs_no_training(experiment: SeranetE
     flip, plain = (experiment.plan(Cell(name, "cascade", 1, 0.1, 0)) for name in ("flip", "seranet_3"))
     assert [each.name for each in flip] == [each.name for each in plain]
     assert GRID.methods["flip"].flip
+
+
+def test_a_test_on_other_scans_costs_no_training(experiment: SeranetExperiment) -> None:
+    own, few = (Cell("all_scans", "cascade", 1, 0.1, 0, scan=scan) for scan in (None, "few_lines"))
+    assert [each.name for each in experiment.plan(own)] == [each.name for each in experiment.plan(few)]
+    assert experiment.folder(own) != experiment.folder(few)
+    assert experiment.conditions(few) == {**experiment.conditions(own), "fraction": 0.1}
+
+
+def test_other_scans_differ_in_what_is_told_alone(experiment: SeranetExperiment) -> None:
+    def scan(key: str | None) -> Scan:
+        return experiment.scan(Cell("seranet_3", "cascade", 1, 0.1, 0, scan=key))
+
+    assert scan(None) == Scan(0.1, 0.3)
+    assert scan("twice_the_noise") == Scan(0.2, 0.3)
+    assert scan("all_lines") == Scan(0.1, 1.0)
+    sequence = scan("pdw").settings().protocol.sequence
+    assert isinstance(sequence, SpinEcho)
+    assert (sequence.te, sequence.tr) == (0.02, 3.0)
+    assert scan(None).settings() == SimulationSettings(noise=0.1, fraction=0.3, seed=0)
+    names = [scan(key).name for key in (None, *GRID.other_scans)]
+    assert len(set(names)) == len(names)
+
+
+def test_the_contrasts_of_the_test_lie_in_the_ranges_of_the_training() -> None:
+    path = find_bundle("brain_kspace_segmentation") / "configs/methods/contrasts.json"
+    trained = json.loads(path.read_text())["scans"]
+    told = [scan.sequence for key, scan in GRID.other_scans.items() if key in GRID.methods["contrasts"].scans]
+    for sequence in told:
+        assert any(
+            set(sequence) == set(ranges) - {"_target_"}
+            and all(low <= sequence[key] <= high for key, (low, high) in _ranges(ranges).items())
+            for ranges in trained
+            if ranges["name"] == sequence["name"]
+        ), sequence
+
+
+def _ranges(ranges: dict) -> dict[str, list[float]]:
+    return {key: value for key, value in ranges.items() if key not in ("_target_", "name")}
 
 
 def test_too_few_epochs_for_the_stages_are_an_error() -> None:
@@ -179,5 +222,5 @@ def test_trainings_keep_their_names_so_that_what_was_run_is_found_again(
     heads = Heads(tuple(train), tuple(test), {path.name: "0" for path in (*train, *test)})
     whole = SeranetExperiment(GRID, heads, Path("runs"), budget)
     names = {training.name for cell in whole.cells() for training in whole.plan(cell)}
-    names |= {cell.name for cell in whole.cells()}
+    names |= {cell.name for cell in whole.cells() if cell.scan is None}
     assert hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()[:16] == digest

@@ -9,6 +9,7 @@ import pytest
 from paper.experiment import read_cells
 from paper.gap import gap_markdown, gaps
 from paper.grid import Cell, all_cells, figure5_cell
+from paper.other_scans import scan_rows, scans_markdown, write_scans_csv
 from paper.rows import Row, percent, plain, score, table_rows
 from paper.seranet_columns import AVERAGE_DICE, CSV, MARKDOWN
 from paper.seranet_experiment import SeranetExperiment
@@ -178,6 +179,32 @@ def test_the_gap_closed_is_that_of_each_seed(experiment, make_up) -> None:
     assert f"| SERANet-3++ | B | 0.60 ± 0.14 (2 of 3 seeds) | 0.69 | {missing} | 0.54 |" in text.splitlines()
     assert "| SERANet-3++ | A | missing: SERANet-3++ (A) | 0.67 |" in text
     assert "| SegNetMRI | B | missing: SegNetMRI (B) | 0.51 |" in text
+
+
+def test_other_scans_stand_beside_those_of_the_table(experiment, make_up, tmp_path: Path) -> None:
+    for seed, dice in enumerate((0.80, 0.82, 0.84)):
+        make_up(Cell("contrasts", "cascade", 1, 0.1, seed), dice, dice, dice)
+        make_up(Cell("contrasts", "cascade", 1, 0.1, seed, scan="pdw"), dice - 0.1, dice - 0.1, dice - 0.1)
+    make_up(Cell("seranet_3", "cascade", 1, 0.1, 1, scan="pdw"), 0.5, 0.5, 0.5)
+    outcomes = read_cells(experiment, all_cells(experiment.grid, experiment.budget))
+    rows = scan_rows(experiment.grid, experiment.budget, outcomes)
+    text = scans_markdown(rows, experiment.grid, experiment.budget, experiment.runs)
+    header, _, *lines = [
+        [cell.strip() for cell in line.strip("|\n").split("|")] for line in text.splitlines()
+    ]
+    assert header[:3] == ["method", "30 % of the lines, 10 % noise", "10 % of the lines"]
+    told = {line[0]: dict(zip(header, line, strict=True)) for line in lines}
+    contrasts = told["SERANet-3, T2w, PDw and T1w scans in training (A)"]
+    assert contrasts[header[1]] == "0.8200 ± 0.0200"
+    assert (contrasts["PDw"], contrasts["10 % of the lines"]) == ("0.7200 ± 0.0200", "")
+    assert contrasts["T1w, inversion"] == "missing: not run"
+    assert told["SERANet-3 (A)"]["PDw"] == "0.5000 (1 of 3 seeds)"
+    write_scans_csv(tmp_path / "scans.csv", rows, experiment.runs)
+    with (tmp_path / "scans.csv").open() as file:
+        read = {(line["method"], line["scan"]): line for line in csv.DictReader(file)}
+    assert float(read[contrasts["method"], "pdw"]["average_dice_sd"]) == pytest.approx(0.02)
+    assert read["SERANet-3 (A)", "pdw"]["seeds"] == "1"
+    assert read["SERANet-3 (A)", "pdw"]["missing"] == "not run; not run"
 
 
 def test_there_is_no_gap_where_all_lines_give_no_more(experiment, make_up) -> None:
