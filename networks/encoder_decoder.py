@@ -9,23 +9,35 @@ from torch import Tensor, nn
 
 Sizes = Sequence[tuple[int, ...]]
 
+NORMALIZATIONS = ("batch", "instance")
+"""Batch normalisation costs nothing in inference, where it becomes part of the convolutions; instance normalisation
+does in training what it does in inference, for batches of any size."""
 
-def double_convolution(n_in: int, n_out: int, kernel: tuple[int, ...] = (3, 3)) -> nn.Sequential:
-    """Two convolutions, each with batch normalisation and a rectifier.
+
+def double_convolution(
+    n_in: int, n_out: int, kernel: tuple[int, ...] = (3, 3), norm: str = "batch"
+) -> nn.Sequential:
+    """Two convolutions, each with a normalisation and a rectifier.
 
     Args:
         n_in: input channels.
         n_out: output channels.
         kernel: odd sizes of the kernel, one per axis: `(y, x)` or `(slice, y, x)`.
+        norm: one of `NORMALIZATIONS`.
+
+    Raises:
+        ValueError: another normalisation.
     """
+    if norm not in NORMALIZATIONS:
+        raise ValueError(f"normalisation: expected one of {', '.join(NORMALIZATIONS)}, received {norm!r}")
     dimensions = len(kernel)
-    convolution, normalization = Conv[Conv.CONV, dimensions], Norm[Norm.BATCH, dimensions]
+    convolution, normalization = Conv[Conv.CONV, dimensions], Norm[norm, dimensions]
     padding = tuple(size // 2 for size in kernel)
     layers: list[nn.Module] = []
     for channels in (n_in, n_out):
         layers += [
             convolution(channels, n_out, kernel, padding=padding, bias=False),
-            normalization(n_out),
+            normalization(n_out, affine=True),
             nn.ReLU(inplace=True),
         ]
     return nn.Sequential(*layers)
@@ -39,6 +51,7 @@ class Encoder(nn.Module):
         channels: channels of each level, finest first.
         kernels: kernel of each level; None for slices, 3 x 3.
         strides: pooling from each level to the next; None for slices, 2 x 2.
+        norm: one of `NORMALIZATIONS`.
     """
 
     def __init__(
@@ -47,11 +60,12 @@ class Encoder(nn.Module):
         channels: tuple[int, ...],
         kernels: Sizes | None = None,
         strides: Sizes | None = None,
+        norm: str = "batch",
     ) -> None:
         super().__init__()
         kernels, strides = _of_levels(len(channels), kernels, strides)
         self.levels = nn.ModuleList(
-            double_convolution(n_from, n_to, kernel)
+            double_convolution(n_from, n_to, kernel, norm)
             for n_from, n_to, kernel in zip((n_in, *channels), channels, kernels, strict=False)
         )
         pools: list[nn.Module] = [Pool[Pool.MAX, len(stride)](stride) for stride in strides]
@@ -74,6 +88,7 @@ class Decoder(nn.Module):
         n_out: output channels of the final 1 x 1 convolution.
         kernels: as in the encoder.
         strides: as in the encoder.
+        norm: as in the encoder.
     """
 
     def __init__(
@@ -82,6 +97,7 @@ class Decoder(nn.Module):
         n_out: int,
         kernels: Sizes | None = None,
         strides: Sizes | None = None,
+        norm: str = "batch",
     ) -> None:
         super().__init__()
         kernels, strides = _of_levels(len(channels), kernels, strides)
@@ -93,7 +109,7 @@ class Decoder(nn.Module):
             for (fine, coarse), stride in zip(pairs, strides[::-1], strict=True)
         )
         self.levels = nn.ModuleList(
-            double_convolution(2 * fine, fine, kernel)
+            double_convolution(2 * fine, fine, kernel, norm)
             for (fine, _), kernel in zip(pairs, kernels[-2::-1], strict=True)
         )
         self.output = convolution(channels[0], n_out, 1)

@@ -18,16 +18,21 @@ class UnrolledReconstruction(nn.Module):
         block: `cascade` or `autoencoder`.
         n_filters: width of each block.
         consistency_weight: None for hard data consistency, else the initial weight of the soft one.
-        n_in: input channels of each block.
+        norm: one of `NORMALIZATIONS`; cascades have none.
     """
 
     def __init__(
-        self, n_blocks: int, block: str, n_filters: int, consistency_weight: float | None, n_in: int = 2
+        self,
+        n_blocks: int,
+        block: str,
+        n_filters: int,
+        consistency_weight: float | None,
+        norm: str = "batch",
     ) -> None:
         super().__init__()
         # Any, since of the modules of a list type checkers know no method but forward.
         self.blocks: Any = nn.ModuleList(
-            regularization_block(block, n_in, n_filters) for _ in range(n_blocks)
+            regularization_block(block, 2, n_filters, norm) for _ in range(n_blocks)
         )
         self.consistency = nn.ModuleList(DataConsistency(consistency_weight) for _ in range(n_blocks))
 

@@ -18,17 +18,20 @@ class RecurrentUNet(nn.Module):
         n_in: input channels.
         n_out: output channels (classes).
         channels: channels of each level, finest first.
+        norm: one of `NORMALIZATIONS`.
 
     Reference:
         Huang et al., End-to-end segmentation with recurrent attention neural network, Sections 3.2 and 3.3.
     """
 
-    def __init__(self, n_in: int, n_out: int, channels: tuple[int, ...] = (32, 64, 128, 256)) -> None:
+    def __init__(
+        self, n_in: int, n_out: int, channels: tuple[int, ...] = (32, 64, 128, 256), norm: str = "batch"
+    ) -> None:
         super().__init__()
         self.multiple = 2 ** (len(channels) - 1)
-        self.encoder = Encoder(n_in, channels)
+        self.encoder = Encoder(n_in, channels, norm=norm)
         self.memory = ConvLSTMCell(channels[-1], channels[-1])
-        self.decoder = Decoder(channels, n_out)
+        self.decoder = Decoder(channels, n_out, norm=norm)
 
     def forward(self, image: Tensor, state: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, State]:
         """Segment an image.

@@ -59,16 +59,17 @@ class AutoEncoderBlock(nn.Module):
     Args:
         n_in: input channels; 2 for an image, 2 x classes for an image split by attention.
         n_filters: channels of the finest of three levels; they double from level to level.
+        norm: one of `NORMALIZATIONS`.
 
     Reference:
         Sun et al., Joint CS-MRI reconstruction and segmentation with a unified deep network, 2018.
     """
 
-    def __init__(self, n_in: int = 2, n_filters: int = 64) -> None:
+    def __init__(self, n_in: int = 2, n_filters: int = 64, norm: str = "batch") -> None:
         super().__init__()
         channels = (n_filters, 2 * n_filters, 4 * n_filters)
-        self.encoder = Encoder(n_in, channels)
-        self.decoder = Decoder(channels, n_filters)
+        self.encoder = Encoder(n_in, channels, norm=norm)
+        self.decoder = Decoder(channels, n_filters, norm=norm)
         self.correction = _zero_convolution(n_filters, kernel=1)
 
     def forward(self, features: Tensor, image: Tensor) -> Tensor:
@@ -87,13 +88,14 @@ class AutoEncoderBlock(nn.Module):
         return image + correction
 
 
-def regularization_block(kind: str, n_in: int, n_filters: int) -> nn.Module:
+def regularization_block(kind: str, n_in: int, n_filters: int, norm: str = "batch") -> nn.Module:
     """Make a block by name.
 
     Args:
         kind: `cascade` (type A) or `autoencoder` (type B).
         n_in: input channels.
         n_filters: width of the block.
+        norm: one of `NORMALIZATIONS`; a cascade has none.
 
     Raises:
         ValueError: another name.
@@ -101,7 +103,7 @@ def regularization_block(kind: str, n_in: int, n_filters: int) -> nn.Module:
     if kind == "cascade":
         return CascadeBlock(n_in, n_filters)
     if kind == "autoencoder":
-        return AutoEncoderBlock(n_in, n_filters)
+        return AutoEncoderBlock(n_in, n_filters, norm)
     raise ValueError(f"regularisation block: expected cascade or autoencoder, received {kind!r}")
 
 

@@ -18,13 +18,14 @@ class CascadeSegmenter(nn.Module):
         n_in: channels of all features together.
         n_out: output channels (classes).
         channels: channels of each level, finest first.
+        norm: one of `NORMALIZATIONS`.
     """
 
-    def __init__(self, n_in: int, n_out: int, channels: tuple[int, ...]) -> None:
+    def __init__(self, n_in: int, n_out: int, channels: tuple[int, ...], norm: str = "batch") -> None:
         super().__init__()
         self.multiple = 2 ** (len(channels) - 1)
-        self.encoder = Encoder(n_in, channels)
-        self.decoder = Decoder(channels, n_out)
+        self.encoder = Encoder(n_in, channels, norm=norm)
+        self.decoder = Decoder(channels, n_out, norm=norm)
 
     def forward(self, features: list[Tensor]) -> Tensor:
         """Logits `(batch, n_out, y, x)`, y and x padded; features as `CascadeBlock.encode` returns them."""
@@ -47,9 +48,10 @@ class SegNetMRI(KSpaceSegmenter):
         n_classes: classes, background included.
         n_filters: width of the reconstruction blocks and of the decoders.
         consistency_weight: None for hard data consistency, else the initial weight of the soft one.
+        norm: `batch` or `instance` normalisation, see `kseg.networks.encoder_decoder.NORMALIZATIONS`.
 
     Raises:
-        ValueError: counts below their minimum, or an unknown kind of block.
+        ValueError: counts below their minimum, or an unknown kind of block or normalisation.
 
     Reference:
         Sun et al., Joint CS-MRI reconstruction and segmentation with a unified deep network, 2018.
@@ -62,13 +64,14 @@ class SegNetMRI(KSpaceSegmenter):
         n_classes: int = 4,
         n_filters: int = 64,
         consistency_weight: float | None = None,
+        norm: str = "batch",
     ) -> None:
         if n_blocks < 1 or n_classes < 2:
             raise ValueError(
                 f"SegNetMRI: expected blocks >= 1, classes >= 2, received {n_blocks}, {n_classes}"
             )
-        super().__init__(UnrolledReconstruction(n_blocks, block, n_filters, consistency_weight))
-        self.decoders = nn.ModuleList(_decoder(block, n_filters, n_classes) for _ in range(n_blocks))
+        super().__init__(UnrolledReconstruction(n_blocks, block, n_filters, consistency_weight, norm))
+        self.decoders = nn.ModuleList(_decoder(block, n_filters, n_classes, norm) for _ in range(n_blocks))
         self.merge = nn.Conv2d(n_blocks * n_classes, n_classes, 1)
         _start_as_mean(self.merge)
 
@@ -96,12 +99,12 @@ class SegNetMRI(KSpaceSegmenter):
         return images, all_logits
 
 
-def _decoder(block: str, n_filters: int, n_classes: int) -> nn.Module:
+def _decoder(block: str, n_filters: int, n_classes: int, norm: str) -> nn.Module:
     channels = (n_filters, 2 * n_filters, 4 * n_filters)
     return (
-        CascadeSegmenter(4 * n_filters, n_classes, channels)
+        CascadeSegmenter(4 * n_filters, n_classes, channels, norm)
         if block == "cascade"
-        else Decoder(channels, n_classes)
+        else Decoder(channels, n_classes, norm=norm)
     )
 
 

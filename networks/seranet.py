@@ -20,6 +20,7 @@ class AttentionReconstruction(nn.Module):
         n_filters: width of the block.
         consistency_weight: None for hard data consistency, else the initial weight of the soft one.
         n_neighbours: neighbouring slices on each side.
+        norm: one of `NORMALIZATIONS`; a cascade has none.
     """
 
     def __init__(
@@ -29,9 +30,10 @@ class AttentionReconstruction(nn.Module):
         n_filters: int,
         consistency_weight: float | None,
         n_neighbours: int = 0,
+        norm: str = "batch",
     ) -> None:
         super().__init__()
-        self.block = regularization_block(block, 2 * n_classes + 4 * n_neighbours, n_filters)
+        self.block = regularization_block(block, 2 * n_classes + 4 * n_neighbours, n_filters, norm)
         self.consistency = DataConsistency(consistency_weight)
 
     def forward(
@@ -71,9 +73,10 @@ class SERANet(KSpaceSegmenter):
         unet_channels: channels of each level of the segmenter, finest first.
         consistency_weight: None for hard data consistency (Eq. 2), else the initial weight of the soft one.
         n_neighbours: neighbouring slices on each side.
+        norm: `batch` or `instance` normalisation, see `kseg.networks.encoder_decoder.NORMALIZATIONS`.
 
     Raises:
-        ValueError: counts below their minimum, or an unknown kind of block.
+        ValueError: counts below their minimum, or an unknown kind of block or normalisation.
 
     Reference:
         Huang, Chen and Nadar, End-to-end segmentation with recurrent attention neural network.
@@ -89,19 +92,20 @@ class SERANet(KSpaceSegmenter):
         unet_channels: tuple[int, ...] | list[int] = (64, 128, 256, 512),
         consistency_weight: float | None = None,
         n_neighbours: int = 0,
+        norm: str = "batch",
     ) -> None:
         if n_blocks < 0 or n_recurrences < 0 or n_classes < 2 or n_neighbours < 0:
             raise ValueError(
                 "SERANet: expected blocks >= 0, recurrences >= 0, classes >= 2, neighbours >= 0, "
                 f"received {n_blocks}, {n_recurrences}, {n_classes}, {n_neighbours}"
             )
-        reconstruction = UnrolledReconstruction(n_blocks, block, n_filters, consistency_weight)
+        reconstruction = UnrolledReconstruction(n_blocks, block, n_filters, consistency_weight, norm)
         super().__init__(reconstruction, n_neighbours)
         self.n_recurrences = n_recurrences
-        self.segmenter = RecurrentUNet(2 + 4 * n_neighbours, n_classes, tuple(unet_channels))
+        self.segmenter = RecurrentUNet(2 + 4 * n_neighbours, n_classes, tuple(unet_channels), norm)
         # A Joint model has no attention to train; a state dictionary without it says so.
         self.attention = (
-            AttentionReconstruction(n_classes, block, n_filters, consistency_weight, n_neighbours)
+            AttentionReconstruction(n_classes, block, n_filters, consistency_weight, n_neighbours, norm)
             if n_recurrences
             else None
         )

@@ -40,14 +40,19 @@ def test_a_tiny_grid_from_label_maps_to_tables(small_label_maps: Path, tmp_path:
     places = ("--heads", small_label_maps, "--runs", runs, "--output", output)
     ended = drive("--budget", budget, *places, "--only", *METHODS)
     assert ended.returncode == 0, ended.stderr
-    assert ended.stdout.endswith(f"4 of 4 cells done; results in {output}\n")
+    assert ended.stdout.endswith(f"10 of 10 cells done; results in {output}\n")
     with (output / "cells.csv").open() as file:
-        cells = {line["method"]: line for line in csv.DictReader(file)}
+        cells = {line["method"]: line for line in csv.DictReader(file) if not line["scan"]}
     assert all(0 <= float(cells[name]["CSF_dice"]) <= 1 for name in METHODS)
     assert {cells[name]["slices_seen"] for name in METHODS} == {"8"}
     assert all(0 < float(cells[name]["structures_expected_calibration_error"]) < 1 for name in METHODS)
     assert not list(runs.rglob("*_prob.nii.gz"))
     assert cells["joint"]["missing"] == "not run"
+    with (output / "scans.csv").open() as file:
+        dice = [line["average_dice"] for line in csv.DictReader(file) if line["method"] == "SERANet-3 (B)"]
+    assert len(dice) == 7
+    assert all(dice)
+    assert len(list((runs / "scans").iterdir())) == 8
     assert (output / "figure5.png").stat().st_size > 10_000
     trained = {path: path.stat().st_mtime_ns for path in runs.rglob("done.json")}
     assert sum("stages" in path.parts for path in trained) == 5
@@ -58,7 +63,7 @@ def test_a_tiny_grid_from_label_maps_to_tables(small_label_maps: Path, tmp_path:
     ended = drive("--budget", budget, *places, "--only", *METHODS)
     assert ended.returncode == 1
     assert "zero_filling-noise_0.1-seed_0: missing: " in ended.stderr
-    assert "3 of 4 cells done" in ended.stdout
+    assert "9 of 10 cells done" in ended.stdout
     table = (output / "table1.md").read_text()
     assert f"| Zero-filling | missing: {damaged.relative_to(runs)}: read record: " in table
     assert {path: path.stat().st_mtime_ns for path in trained} == trained

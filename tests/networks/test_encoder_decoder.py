@@ -14,6 +14,27 @@ def test_a_double_convolution_has_no_bias_that_normalisation_would_undo(seeded: 
     ]
 
 
+@pytest.mark.parametrize("kernel", [(3, 3), (1, 3, 3)])
+def test_instance_normalisation_sees_each_sample_alone(kernel: tuple[int, ...], seeded: None):
+    batch = torch.randn(2, 3, *(4 for _ in kernel)) * torch.tensor([1.0, 5.0]).reshape(
+        2, *(1 for _ in (3, *kernel))
+    )
+    alone = double_convolution(3, 5, kernel, norm="instance")
+    together = double_convolution(3, 5, kernel, norm="batch")
+    for layers, same in ((alone, True), (together, False)):
+        each = torch.cat([layers(batch[:1]), layers(batch[1:])])
+        assert torch.allclose(layers(batch), each, atol=1e-5) == same
+        assert torch.allclose(layers(batch), layers.eval()(batch), atol=1e-5) == same
+    assert sum(value.numel() for value in alone.parameters()) == sum(
+        value.numel() for value in together.parameters()
+    )
+
+
+def test_an_unknown_normalisation_is_told():
+    with pytest.raises(ValueError, match="normalisation: expected one of batch, instance, received 'group'"):
+        double_convolution(3, 5, norm="group")
+
+
 def test_levels_halve_and_the_decoder_comes_back(seeded: None):
     channels = (3, 4, 6)
     x = torch.randn(2, 2, 8, 12)

@@ -19,8 +19,8 @@ BLOCKS = ["cascade", "autoencoder"]
 def trained(make_network):
     """Make a network whose normalisations have statistics and parameters of their own."""
 
-    def make(block: str) -> nn.Module:
-        network = make_network(block=block)
+    def make(block: str, norm: str = "batch") -> nn.Module:
+        network = make_network(block=block, norm=norm)
         generator = torch.Generator().manual_seed(1)
         for module in network.modules():
             if isinstance(module, nn.BatchNorm2d):
@@ -34,8 +34,9 @@ def trained(make_network):
 
 
 @pytest.mark.parametrize("block", BLOCKS)
-def test_logits_differ_by_rounding_alone(trained, block, scan, noise):
-    network, x = trained(block), scan(noise(2, 1, 20, 18))
+@pytest.mark.parametrize("norm", ["batch", "instance"])
+def test_logits_differ_by_rounding_alone(trained, block, norm, scan, noise):
+    network, x = trained(block, norm), scan(noise(2, 1, 20, 18))
     fast = for_inference(network)
     with torch.inference_mode():
         torch.testing.assert_close(fast(x), network(x), rtol=1e-4, atol=1e-4)

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from kseg.networks.attention import class_attention
 from kseg.networks.normalization import normalize_scan
+from kseg.networks.segnetmri import SegNetMRI
 from kseg.networks.seranet import SERANet
 from kseg.transforms.channels import channels_to_complex, complex_to_channels
 from kseg.transforms.fourier import fft2c
@@ -37,6 +38,17 @@ def test_each_block_reads_what_data_consistency_made_of_the_block_before(block, 
         assert torch.equal(layer[1][0], output)
         assert not torch.allclose(output, before, atol=1e-3)
     assert torch.equal(images[0], corrected[-1])
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+@pytest.mark.parametrize("make", [SERANet, SegNetMRI])
+def test_with_instance_normalisation_training_does_what_inference_does(make, block, scan, noise, seeded):
+    network, x = make(n_blocks=2, block=block, n_filters=4, norm="instance"), scan(noise(2, 1, 32, 30))
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
+    torch.testing.assert_close(network.train()(x), network.eval()(x))
+    torch.testing.assert_close(network(x)[1:], network(x[1:]))
+    batch = make(n_blocks=2, block=block, n_filters=4)
+    assert not torch.allclose(batch.train()(x), batch.eval()(x), atol=1e-2)
 
 
 @pytest.mark.parametrize("block", BLOCKS)

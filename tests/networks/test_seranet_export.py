@@ -19,11 +19,11 @@ Scan = Callable[..., Tensor]
 
 
 @pytest.mark.parametrize("block", BLOCKS)
-@pytest.mark.parametrize("n_recurrences", [0, 2])
+@pytest.mark.parametrize(("n_recurrences", "norm"), [(0, "batch"), (2, "batch"), (2, "instance")])
 def test_scripted_is_eager(
-    block: str, n_recurrences: int, make_network: Make, scan: Scan, noise, maps: Tensor
+    block: str, n_recurrences: int, norm: str, make_network: Make, scan: Scan, noise, maps: Tensor
 ):
-    network = make_network(block=block, n_recurrences=n_recurrences)
+    network = make_network(block=block, n_recurrences=n_recurrences, norm=norm)
     scripted = torch.jit.script(network)
     x, channels = scan(noise(1, 1, 12, 10), maps), complex_to_channels(maps)
     torch.testing.assert_close(scripted(x, channels), network(x, channels), rtol=1e-5, atol=1e-5)
@@ -52,8 +52,9 @@ def assert_equal_results(session: onnxruntime.InferenceSession, network: SERANet
     torch.testing.assert_close(received, expected, rtol=0, atol=1e-4 * expected.abs().max().item())
 
 
-def test_onnx_is_eager_at_any_size(make_network: Make, scan: Scan, noise, tmp_path: Path):
-    network = make_network(n_blocks=1, n_recurrences=1, consistency_weight=0.7)
+@pytest.mark.parametrize("norm", ["batch", "instance"])
+def test_onnx_is_eager_at_any_size(norm: str, make_network: Make, scan: Scan, noise, tmp_path: Path):
+    network = make_network(n_blocks=1, n_recurrences=1, consistency_weight=0.7, norm=norm)
     axes = {0: torch.export.Dim("batch"), 2: torch.export.Dim("y", min=4), 3: torch.export.Dim("x", min=4)}
     session = export(network, tmp_path / "network.onnx", scan(noise(2, 1, 12, 10)), dynamic_shapes=(axes,))
     for shape in ((2, 12, 10), (1, 15, 18), (3, 216, 180)):
