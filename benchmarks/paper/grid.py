@@ -200,7 +200,7 @@ def figure5_cell(budget: Budget) -> Cell:
 
 
 def all_cells(grid: Grid, budget: Budget) -> list[Cell]:
-    """Every cell once, in the order of work: headline rows and the first seed first."""
+    """Every cell once, in the order of work: headline rows and the first seed first, other scans later."""
     ranked: dict[Cell, tuple[int, int]] = {}
     for method in grid.methods.values():
         for noise in budget.noises:
@@ -209,7 +209,8 @@ def all_cells(grid: Grid, budget: Budget) -> list[Cell]:
                     ranked[cell] = (number + 1 if method.beyond else number, 0 if method.headline else 1)
         for scan in method.scans:
             for cell in scan_cells(method, scan, budget):
-                ranked[cell] = ranked[replace(cell, scan=None)]
+                first, _ = ranked[replace(cell, scan=None)]
+                ranked[cell] = (first + 1, 1)
     for method in grid.methods.values():
         for cells in figure6_cells(method, budget).values():
             for cell in cells:

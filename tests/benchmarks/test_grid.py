@@ -59,7 +59,8 @@ def test_every_cell_comes_once_headlines_and_the_first_seed_first(budget: Budget
     cells = all_cells(GRID, budget)
     assert len(set(cells)) == len(cells)
     assert len({cell.name for cell in cells}) == len(cells)
-    of_paper = [cell for cell in cells if cell.method in PAPER and cell.n_blocks != 2]
+    of_tables_alone = [cell for cell in cells if cell.scan is None]
+    of_paper = [cell for cell in of_tables_alone if cell.method in PAPER and cell.n_blocks != 2]
     rank = [(cell.seed, not GRID.methods[cell.method].headline) for cell in of_paper]
     assert rank == sorted(rank)
     assert [cell.noise for cell in of_paper if cell.seed == 1] == sorted(
@@ -206,7 +207,7 @@ def test_a_training_of_another_configuration_is_another_training(
     ("name", "digest"),
     [
         ("smoke", "4f1ca3c3866bd4ba"),
-        ("cpu", "ce8de477e63a6ef0"),
+        ("cpu", "bef591935e217b58"),
         ("cpu_long", "987fc02287085daa"),
         ("gpu", "f8e2716b16d6ceef"),
     ],
