@@ -38,9 +38,10 @@ class AttentionUNet(nn.Module):
             to the decoder; levels beyond both ends have none. `101` is the encoder and the decoder of the
             second lowest level, `000` the plain U-Net, `1000000` of four levels the finest one of the encoder.
         spacing_mm: size of the voxels, `(slice, y, x)`.
+        norm: `batch` or `instance` normalisation, see `kseg.networks.encoder_decoder.NORMALIZATIONS`.
 
     Raises:
-        ValueError: an unknown attention or place, or fewer than two levels.
+        ValueError: an unknown attention, place or normalisation, or fewer than two levels.
 
     Reference:
         Zhang et al. 2019, RSANet: recurrent slice-wise attention network for multiple sclerosis lesion segmentation,
@@ -55,6 +56,7 @@ class AttentionUNet(nn.Module):
         attention: str = "recurrent_slice",
         places: str = "101",
         spacing_mm: tuple[float, float, float] | list[float] = (3.0, 0.7, 0.7),
+        norm: str = "batch",
     ) -> None:
         _check(attention, places, len(channels))
         super().__init__()
@@ -62,8 +64,8 @@ class AttentionUNet(nn.Module):
         self.n_in = n_in
         kernels, strides = _kernels_and_strides(len(channels), tuple(spacing_mm))
         self.multiples = torch.tensor(strides).prod(dim=0).tolist()
-        self.encoder = Encoder(n_in, channels, kernels, strides)
-        self.decoder = Decoder(channels, n_classes, kernels, strides)
+        self.encoder = Encoder(n_in, channels, kernels, strides, norm)
+        self.decoder = Decoder(channels, n_classes, kernels, strides, norm)
         levels = [*self.encoder.levels, *self.decoder.levels]
         widths = [*channels, *reversed(channels[:-1])]
         for level, width, place in zip(levels, widths, places.center(len(levels), "0"), strict=True):

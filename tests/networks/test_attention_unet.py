@@ -71,6 +71,14 @@ def test_all_variants_start_as_the_plain_one(seeded: None):
     assert all(backbone == backbones[0] for backbone in backbones)
 
 
+def test_with_instance_normalisation_training_does_what_inference_does(seeded: None):
+    x = noise(2, 3, 4, 32, 32)
+    instance, batch = (AttentionUNet(channels=(4, 6, 8, 10), norm=norm) for norm in ("instance", "batch"))
+    torch.testing.assert_close(instance.train()(x), instance.eval()(x))
+    torch.testing.assert_close(instance(x)[1:], instance(x[1:]), rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(batch.train()(x), batch.eval()(x), atol=1e-2)
+
+
 @pytest.mark.parametrize("attention", ["recurrent_slice", "non_local"])
 @pytest.mark.parametrize("place", range(3))
 def test_every_block_matters(attention: str, place: int, seeded: None):
