@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from monai.networks.layers.factories import Conv, Norm, Pool
+from monai.networks.layers.factories import Conv, Pool
 from torch import Tensor, nn
 
 Sizes = Sequence[tuple[int, ...]]
@@ -28,19 +28,40 @@ def double_convolution(
     Raises:
         ValueError: another normalisation.
     """
-    if norm not in NORMALIZATIONS:
-        raise ValueError(f"normalisation: expected one of {', '.join(NORMALIZATIONS)}, received {norm!r}")
     dimensions = len(kernel)
-    convolution, normalization = Conv[Conv.CONV, dimensions], Norm[norm, dimensions]
+    convolution = Conv[Conv.CONV, dimensions]
     padding = tuple(size // 2 for size in kernel)
     layers: list[nn.Module] = []
     for channels in (n_in, n_out):
         layers += [
             convolution(channels, n_out, kernel, padding=padding, bias=False),
-            normalization(n_out, affine=True),
+            _normalization(norm, n_out, dimensions),
             nn.ReLU(inplace=True),
         ]
     return nn.Sequential(*layers)
+
+
+class InstanceNorm(nn.Module):
+    """Normalise each channel of each sample by its own mean and variance, then scale and shift it.
+
+    What `torch.nn.InstanceNorm2d` and its like do, in half the time for training on single samples with channels
+    last in memory, which they do not keep.
+
+    Args:
+        n_channels: channels.
+    """
+
+    def __init__(self, n_channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(n_channels))
+        self.bias = nn.Parameter(torch.zeros(n_channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalised features; argument `(batch, channel, ...)`."""
+        # In training alone, so that an exported graph takes batches of any size.
+        if self.training and x.shape[0] == 1:
+            return F.batch_norm(x, None, None, self.weight, self.bias, training=True)
+        return F.instance_norm(x, weight=self.weight, bias=self.bias)
 
 
 class Encoder(nn.Module):
@@ -127,6 +148,14 @@ def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
     """Append zeros behind y and x until both are multiples; the caller crops them off again."""
     n_y, n_x = x.shape[-2], x.shape[-1]
     return F.pad(x, [0, -n_x % multiple, 0, -n_y % multiple])
+
+
+def _normalization(norm: str, n_channels: int, dimensions: int) -> nn.Module:
+    if norm == "instance":
+        return InstanceNorm(n_channels)
+    if norm == "batch":
+        return nn.BatchNorm2d(n_channels) if dimensions == 2 else nn.BatchNorm3d(n_channels)
+    raise ValueError(f"normalisation: expected one of {', '.join(NORMALIZATIONS)}, received {norm!r}")
 
 
 def _of_levels(n_levels: int, kernels: Sizes | None, strides: Sizes | None) -> tuple[Sizes, Sizes]:

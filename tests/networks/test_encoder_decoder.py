@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from kseg.networks.encoder_decoder import Decoder, Encoder, double_convolution, pad_to_multiple
+from kseg.networks.encoder_decoder import Decoder, Encoder, InstanceNorm, double_convolution, pad_to_multiple
 
 
 def test_a_double_convolution_has_no_bias_that_normalisation_would_undo(seeded: None):
@@ -30,7 +30,33 @@ def test_instance_normalisation_sees_each_sample_alone(kernel: tuple[int, ...], 
     )
 
 
-def test_an_unknown_normalisation_is_told():
+@pytest.mark.parametrize("n_samples", [1, 2])
+@pytest.mark.parametrize(
+    ("torchs", "shape", "memory"),
+    [
+        (nn.InstanceNorm2d, (3, 6, 5), torch.channels_last),
+        (nn.InstanceNorm3d, (3, 4, 6, 5), torch.channels_last_3d),
+    ],
+)
+def test_instance_normalisation_is_torchs(n_samples: int, torchs, shape, memory, seeded: None):
+    ours, theirs = InstanceNorm(3), torchs(3, affine=True)
+    for layer in (ours, theirs):
+        layer.weight.data, layer.bias.data = torch.tensor([0.5, 2.0, 1.0]), torch.tensor([0.0, 1.0, -1.0])
+    x = (2 + 3 * torch.randn(n_samples, *shape)).to(memory_format=memory)
+    upstream = torch.randn(n_samples, *shape)
+    for mode in (True, False):
+        gradients = []
+        for layer in (ours.train(mode), theirs.train(mode)):
+            inputs = x.clone().requires_grad_()
+            y = layer(inputs)
+            gradients.append((y, *torch.autograd.grad(y, [inputs, layer.weight, layer.bias], upstream)))
+        for received, expected in zip(*gradients, strict=True):
+            torch.testing.assert_close(received, expected, rtol=1e-4, atol=1e-4)
+    if n_samples == 1:
+        assert ours.train()(x).is_contiguous(memory_format=memory)
+
+
+def test_an_unknown_normalisation_is_told(seeded: None):
     with pytest.raises(ValueError, match="normalisation: expected one of batch, instance, received 'group'"):
         double_convolution(3, 5, norm="group")
 
