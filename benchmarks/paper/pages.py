@@ -27,10 +27,6 @@ _HOW_TO_READ = (
 )
 
 
-# Pages of other drivers, named in the index where they are.
-_OTHERS = ("rsanet",)
-
-
 def write_results(experiment: SeranetExperiment, outcomes: Mapping[Cell, Outcome], output: Path) -> list[str]:
     """Write everything into a folder, each file in one step.
 
@@ -73,8 +69,7 @@ def write_results(experiment: SeranetExperiment, outcomes: Mapping[Cell, Outcome
     for name, draw in _figures(experiment, outcomes).items():
         failures += _draw(output / name, draw)
     drawn = [name for name in _figures(experiment, outcomes) if (output / name).is_file()]
-    further = [name for name in _OTHERS if (output / f"{name}.md").is_file()]
-    pages = [*names, "gap", "scans", *further]
+    pages = [*names, "gap", "scans"]
     write_page(output / "index.md", _index(experiment, pages, drawn, failures), made)
     return failures
 
@@ -175,5 +170,5 @@ def _index(
     figures = "\n".join(f"![{captions[name]}]({name})\n\n{captions[name]}\n" for name in drawn)
     missing = "\n".join(f"- missing: {plain(line, experiment.runs)}" for line in failures)
     files = "`cells.csv` holds every single network, `cases.csv` every head."
-    title = f"# Results\n\nWritten by `benchmarks/paper_tables.py`; {files}\n"
+    title = f"# SERANet, budget {budget.name}\n\nWritten by `benchmarks/paper_tables.py`; {files}\n"
     return "\n".join(part for part in (title, toctree, figures, missing) if part)

@@ -32,8 +32,6 @@ _METRICS = {
     "lesions": "lesions.n_reference",
     "cases_without_lesion": "lesions.n_without",
 }
-# The page is linked from where it is read, not from a table of contents.
-_FRONT = "---\norphan: true\n---\n\n"
 _HOW_TO_READ = (
     "Mean ± standard deviation over the seeds, where there are several. Sample average: mean over the cases; voxel "
     "average: all voxels of all cases pooled. Lesion TPR: mean share of a case's lesions that share a voxel with the "
@@ -80,7 +78,7 @@ def write_rsanet_results(
     ]
     write_page(
         output / "rsanet.md",
-        f"{_FRONT}# RSANet, table 1: lesions of simulated patients\n",
+        "# RSANet, table 1: lesions of simulated patients\n",
         _HOW_TO_READ + "\n",
         table_markdown(rows, COLUMNS, runs),
         *judged,

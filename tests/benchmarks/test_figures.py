@@ -137,9 +137,10 @@ def test_pages_tell_budget_commit_hardware_and_time(drawn: SeranetExperiment, tm
     write_results(drawn, outcomes_of(drawn), tmp_path / "results")
     names = {path.name for path in (tmp_path / "results").iterdir()}
     tables = {f"table{number}.{ending}" for number in (1, 2) for ending in ("md", "csv")}
-    assert names == tables | {"gap.md", "index.md", "cells.csv", "cases.csv", "figure6.csv", "figure6.png"}
+    scans, single = {"scans.md", "scans.csv"}, {"cells.csv", "cases.csv"}
+    assert names == tables | scans | single | {"gap.md", "index.md", "figure6.csv", "figure6.png"}
     cells = all_cells(drawn.grid, drawn.budget)
-    for name in ("table1.md", "table2.md", "gap.md", "index.md"):
+    for name in ("table1.md", "table2.md", "gap.md", "scans.md", "index.md"):
         text = (tmp_path / "results" / name).read_text()
         assert "budget `smoke`: 4 epochs of 2 heads x 1 slices = 8 slices seen by every method" in text
         assert f"- 12 of {len(cells)} cells, 12.00 hours" in text
