@@ -52,7 +52,8 @@ def test_a_tiny_grid_from_label_maps_to_tables(small_label_maps: Path, tmp_path:
         dice = [line["average_dice"] for line in csv.DictReader(file) if line["method"] == "SERANet-3 (B)"]
     assert len(dice) == 7
     assert all(dice)
-    assert len(list((runs / "scans").iterdir())) == 8
+    # Fully-sampled and SERANet-3 share the scans with all lines.
+    assert len(list((runs / "scans").iterdir())) == 7
     assert (output / "figure5.png").stat().st_size > 10_000
     trained = {path: path.stat().st_mtime_ns for path in runs.rglob("done.json")}
     assert sum("stages" in path.parts for path in trained) == 5
