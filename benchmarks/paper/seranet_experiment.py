@@ -50,9 +50,9 @@ class SeranetExperiment(Experiment):
         """How the test heads of a cell are scanned."""
         other = self.grid.other_scans[cell.scan] if cell.scan else OtherScan("")
         fraction = cell_fraction(self.grid.methods[cell.method], self.budget)
-        noise = cell.noise if other.noise is None else other.noise
+        assert cell.noise is not None
         return Scan(
-            noise=noise or 0.0,
+            noise=cell.noise if other.noise is None else other.noise,
             fraction=fraction if other.fraction is None else other.fraction,
             sequence=other.sequence,
         )
