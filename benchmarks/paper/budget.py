@@ -29,6 +29,7 @@ def some(item: Schema) -> Schema:
 
 
 OF_TRAINING: Schema = {
+    "chosen": {"type": "string"},
     "epochs": COUNT,
     "train_heads": {"type": ["integer", "null"], "minimum": 1},
     "test_heads": COUNT,
@@ -62,6 +63,7 @@ class Budget:
 
     Attributes:
         name: name of the budget.
+        chosen: what of it was chosen by results on the test heads, as its pages tell; empty if nothing.
         epochs: of a whole method; the stages of one that has several share them.
         slices: slices of each training head that an epoch shows.
         train_heads: number of training heads, the first by name; None for all that are no test heads.
@@ -83,6 +85,7 @@ class Budget:
     """
 
     name: str
+    chosen: str
     epochs: int
     slices: tuple[int, ...]
     train_heads: int | None

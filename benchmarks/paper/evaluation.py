@@ -5,6 +5,7 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,11 @@ from paper.provenance import commit, hardware
 from paper.records import read_record, short_digest, write_record
 from paper.training import finished, weights_of
 
+NOT_RUN = "not run"
+"""Why there are no metrics of a cell that nobody has run."""
+
 _STAGE = "evaluate cell"
-_KEYS = ("trainings", "test_heads", "cases", "calibration", "seconds", "commits", "hardware")
+_KEYS = ("trainings", "cases", "calibration", "seconds", "commits", "hardware")
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,6 @@ class Inference:
     Attributes:
         scans: what is segmented.
         references: label maps of the cases.
-        heads: names of the test heads.
         settings: what `kseg segment` is asked for.
         options: top-level keys of the bundle's inference; those of a method are told, those of the shipped weights
             are left out.
@@ -66,7 +69,6 @@ class Inference:
 
     scans: Path
     references: Path
-    heads: tuple[str, ...]
     settings: SegmentSettings
     options: Mapping[str, Any]
     lesions: LesionRule = NO_LESIONS
@@ -112,7 +114,6 @@ def evaluate_cell(
     content = {
         "cell": asdict(cell),
         "trainings": [training.name for training in trainings],
-        "test_heads": sorted(inference.heads),
         "cases": sorted({row.case for row in evaluation.rows}),
         "calibration": evaluation.calibration.errors if evaluation.calibration else {},
         "seconds": {
@@ -120,8 +121,8 @@ def evaluate_cell(
             "evaluation": round(time.monotonic() - began, 1),
         },
         seen: sum(record[seen] for record in records),
-        "commits": sorted({*(record["commit"] for record in records), commit()}),
-        "hardware": sorted({*(record["hardware"] for record in records), hardware()}),
+        "commits": sorted({commit(), *chain(*(record["commits"] for record in records))}),
+        "hardware": sorted({hardware(), *chain(*(record["hardware"] for record in records))}),
     }
     write_record(folder / "result.json", content, {"metrics": metrics})
 
@@ -140,7 +141,7 @@ def read_outcome(cell: Cell, unit: str, folder: Path) -> Outcome:
     keys = (*_KEYS, seen_key(unit))
     record = read_record(folder / "result.json", {"metrics": folder / "metrics.csv"}, keys)
     if record is None:
-        return Outcome(cell, missing="not run")
+        return Outcome(cell, missing=NOT_RUN)
     rows = read_metrics(folder / "metrics.csv")
     cases = record["cases"]
     if sorted({row.case for row in rows}) != cases:

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from kseg.transforms.errors import InputError
-from paper.budget import Heads
-from paper.evaluation import Inference, Outcome, cell_folder, evaluate_cell, read_outcome
+from paper.budget import Budget, Heads
+from paper.evaluation import NOT_RUN, Inference, Outcome, cell_folder, evaluate_cell, read_outcome
 from paper.grid import Cell, Grid
 from paper.plan import Training
 from paper.records import locked
+from paper.rsanet_budget import RsanetBudget
 from paper.training import train
 
 
@@ -24,16 +25,13 @@ class Experiment(ABC):
         grid: methods and their order.
         heads: label maps.
         runs: folder that holds trainings, scans and results of cells.
+        budget: what every method gets.
     """
 
     grid: Grid
     heads: Heads
     runs: Path
-
-    @property
-    @abstractmethod
-    def num_workers(self) -> int:
-        """Processes that simulate data in a training."""
+    budget: Budget | RsanetBudget
 
     @abstractmethod
     def cells(self) -> list[Cell]:
@@ -66,11 +64,11 @@ class Experiment(ABC):
         """
         if not self._outcome(cell).missing:
             return
-        trainings = self.plan(cell)
+        # Before the trainings: a configuration that is changed meanwhile must not name their results.
+        trainings, folder = self.plan(cell), self.folder(cell)
         for training in trainings:
             print(f"  {training.name}", flush=True)
-            train(training, self.runs, self.num_workers)
-        folder = self.folder(cell)
+            train(training, self.runs, self.budget.num_workers)
         with locked(folder):
             # Another driver may have had it in the meantime.
             if self._outcome(cell).missing:
@@ -126,7 +124,7 @@ def read_cells(experiment: Experiment, cells: Sequence[Cell]) -> dict[Cell, Outc
     for cell in cells:
         outcome = experiment.read(cell)
         failure = experiment.failure(cell)
-        if outcome.missing == "not run" and failure.is_file():
+        if outcome.missing == NOT_RUN and failure.is_file():
             outcome = Outcome(cell, missing=failure.read_text(encoding="utf-8").strip())
         outcomes[cell] = outcome
     return outcomes

@@ -53,7 +53,8 @@ def figure5(results: Path, scans: Path) -> bytes:
 def figure6(grid: Grid, budget: Budget, outcomes: Mapping[Cell, Outcome]) -> bytes:
     """Draw Dice against the number of reconstruction blocks: one panel per tissue, one line per method and type.
 
-    A cell that is missing leaves a gap in its line, and the figure says how many are.
+    A line needs two points, if the budget has as many; a cell that is missing from it leaves a gap. The figure
+    says how many points are missing.
 
     Args:
         grid: methods.
@@ -64,36 +65,46 @@ def figure6(grid: Grid, budget: Budget, outcomes: Mapping[Cell, Outcome]) -> byt
         A PNG file.
 
     Raises:
-        ValueError: all cells are missing.
+        ValueError: there is no line to draw.
     """
     drawn = [method for method in grid.methods.values() if method.figure6]
-    points = [cell for method in drawn for cells in figure6_cells(method, budget).values() for cell in cells]
-    if all(outcomes[cell].missing for cell in points):
-        raise ValueError(f"figure 6: all of its {len(points)} cells are missing")
-    colours = list(class_colours(range(len(drawn))).values())
+    planned = {
+        (method.name, block): cells
+        for method in drawn
+        for block, cells in figure6_cells(method, budget).items()
+    }
+    lines = {
+        key: cells
+        for key, cells in planned.items()
+        if sum(not outcomes[cell].missing for cell in cells) >= min(2, len(cells))
+    }
+    if not lines:
+        raise ValueError("figure 6: no method has been run with several numbers of blocks")
+    colours = dict(
+        zip((method.name for method in drawn), class_colours(range(len(drawn))).values(), strict=True)
+    )
     figure = Figure(figsize=(10.5, 3.8), dpi=_DOTS_PER_INCH, layout="constrained")
     panels = figure.subplots(1, len(TISSUES))
-    missing: list[str] = []
-    for method, colour in zip(drawn, colours, strict=True):
-        for block, cells in figure6_cells(method, budget).items():
-            missing += [cell.name for cell in cells if outcomes[cell].missing]
-            for axes, tissue in zip(panels, TISSUES, strict=True):
-                values = [score(outcomes[cell].classes, tissue, "sample_dice") for cell in cells]
-                axes.plot(
-                    [cell.n_blocks for cell in cells],
-                    [float("nan") if value is None else value for value in values],
-                    linestyle=_LINES.get(block, ":"),
-                    color=colour,
-                    marker="o",
-                    markersize=4,
-                    label=f"{method.title} ({TYPES[block]})",
-                )
+    for (name, block), cells in lines.items():
+        for axes, tissue in zip(panels, TISSUES, strict=True):
+            values = [score(outcomes[cell].classes, tissue, "sample_dice") for cell in cells]
+            axes.plot(
+                [cell.n_blocks for cell in cells],
+                [float("nan") if value is None else value for value in values],
+                linestyle=_LINES.get(block, ":"),
+                color=colours[name],
+                marker="o",
+                markersize=4,
+                label=f"{grid.methods[name].title} ({TYPES[block]})",
+            )
     for axes, tissue in zip(panels, TISSUES, strict=True):
         _frame(axes, tissue, budget.figure6_blocks)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(drawn), frameon=False, fontsize=9)
+    missing = sum(bool(outcomes[cell].missing) for cells in planned.values() for cell in cells)
     if missing:
-        figure.suptitle(f"{len(missing)} of {len(points)} points missing", fontsize=9, color="#d55e00")
+        n_points = sum(map(len, planned.values()))
+        figure.suptitle(f"{missing} of {n_points} points missing", fontsize=9, color="#d55e00")
     buffer = BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()

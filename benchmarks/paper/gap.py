@@ -30,7 +30,7 @@ def gaps(row: Row, upper: Row, lower: Row) -> dict[int, float | None]:
 
 
 def gap_markdown(tables: Mapping[float, Sequence[Row]], grid: Grid, budget: Budget) -> str:
-    """Lay out the gap closed by every method that reconstructs, beside the paper's.
+    """Lay out the gap closed by every method that reconstructs and has been run, beside the paper's.
 
     Args:
         tables: rows by noise level.
@@ -39,20 +39,24 @@ def gap_markdown(tables: Mapping[float, Sequence[Row]], grid: Grid, budget: Budg
     """
     header = "".join(f" {percent(noise)} noise | the paper's |" for noise in budget.noises)
     lines = [f"| method | type |{header}", "|---|---|" + "---|---|" * len(budget.noises)]
-    first = [row for row in tables[budget.noises[0]] if row.block]
-    for place in first:
+    known = {noise: {(row.method.name, row.block): row for row in rows} for noise, rows in tables.items()}
+    for name, block in known[budget.noises[0]]:
+        found = [known[noise][name, block] for noise in budget.noises]
+        if block is None or not any(row.done for row in found):
+            continue
         cells = []
-        for noise in budget.noises:
-            known = {(row.method.name, row.block): row for row in tables[noise]}
-            row = known[place.method.name, place.block]
-            cells += [_gap_text(row, known[_UPPER, None], known[_LOWER, None]), _paper_gap(row, grid, noise)]
-        title, kind = place.method.title, TYPES[place.block or ""]
+        for noise, row in zip(budget.noises, found, strict=True):
+            bounds = known[noise][_UPPER, None], known[noise][_LOWER, None]
+            cells += [_gap_text(row, *bounds), _paper_gap(row, grid, noise)]
+        title, kind = grid.methods[name].title, TYPES[block]
         lines.append(f"| {title} | {kind} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
 def _gap_text(row: Row, upper: Row, lower: Row) -> str:
-    missing = [each.title for each in (row, upper, lower) if not each.done]
+    if not row.done:
+        return "-"
+    missing = [bound.title for bound in (upper, lower) if not bound.done]
     if missing:
         return f"missing: {', '.join(missing)}"
     found = gaps(row, upper, lower)

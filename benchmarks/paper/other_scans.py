@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from paper.budget import Budget
-from paper.evaluation import Outcome
+from paper.evaluation import NOT_RUN, Outcome
 from paper.grid import Cell, Grid, Method, scan_cells
 from paper.rows import AVERAGE, Row, percent, plain, write_csv
 from paper.spread import Spread
@@ -31,7 +31,7 @@ def scan_rows(grid: Grid, budget: Budget, outcomes: Mapping[Cell, Outcome]) -> d
 
 
 def scans_markdown(rows: Mapping[str, _Rows], grid: Grid, budget: Budget, runs: Path) -> str:
-    """Lay out the average Dice of every row on every scan.
+    """Lay out the average Dice of every row that has been run on every scan.
 
     Args:
         rows: as `scan_rows` gives them.
@@ -43,6 +43,8 @@ def scans_markdown(rows: Mapping[str, _Rows], grid: Grid, budget: Budget, runs: 
     titles = [own, *(scan.title for scan in grid.other_scans.values())]
     lines = [f"| method | {' | '.join(titles)} |", "|---" * (len(titles) + 1) + "|"]
     for known in rows.values():
+        if not any(row.begun for row in known.values()):
+            continue
         told = [_text(known.get(scan), runs) for scan in (None, *grid.other_scans)]
         title = next(iter(known.values())).title
         lines.append(f"| {title} | {' | '.join(told)} |")
@@ -75,7 +77,10 @@ def _row(method: Method, cells: list[Cell], outcomes: Mapping[Cell, Outcome]) ->
 def _text(row: Row | None, runs: Path) -> str:
     if row is None:
         return ""
+    if not row.begun:
+        return "-"
     if not row.done:
-        return f"missing: {plain(row.outcomes[0].missing, runs)}"
+        reason = next(each.missing for each in row.outcomes if each.missing != NOT_RUN)
+        return f"missing: {plain(reason, runs)}"
     seeds = "" if len(row.done) == len(row.outcomes) else f" ({len(row.done)} of {len(row.outcomes)} seeds)"
     return Spread(row.values(AVERAGE, "sample_dice")).text(4) + seeds

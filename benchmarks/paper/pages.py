@@ -11,20 +11,20 @@ from paper.gap import gap_markdown
 from paper.grid import TYPES, Cell, figure5_cell
 from paper.other_scans import scan_rows, scans_markdown, write_scans_csv
 from paper.plan import seen_key
-from paper.rows import CALIBRATION, TISSUES, percent, plain, score, table_rows
+from paper.rows import CALIBRATION, TISSUES, Row, percent, plain, score, table_rows
 from paper.scans import simulate_test_heads
 from paper.seranet_columns import AVERAGE_DICE, CSV, MARKDOWN, METRICS
 from paper.seranet_experiment import SeranetExperiment
-from paper.tables import missing_markdown, order_markdown, table_markdown, write_table_csv
-from paper.text import how_made, write_page
+from paper.tables import HOW_JUDGED, missing_markdown, order_markdown, table_markdown, write_table_csv
+from paper.text import how_made, weights_taken, write_page
 
 _HOW_TO_READ = (
     "Mean ± standard deviation over the seeds, where there are several. Dice and Hausdorff distance (the largest "
     "distance between surfaces) are taken over the whole volume of each test head, then averaged; the paper took "
     "them slice by slice, so its distances do not compare with these. ECE is the expected calibration error of the "
-    "probabilities, of the voxels where a structure is seen, without a temperature. One row is called better than "
-    "another only where the means lie further apart than both standard deviations together; otherwise it is a tie."
+    f"probabilities, of the voxels where a structure is seen, without a temperature. {HOW_JUDGED}\n"
 )
+_HOW_MADE = "[How this was made](index.md)\n"
 
 
 def write_results(experiment: SeranetExperiment, outcomes: Mapping[Cell, Outcome], output: Path) -> list[str]:
@@ -41,26 +41,22 @@ def write_results(experiment: SeranetExperiment, outcomes: Mapping[Cell, Outcome
     output.mkdir(parents=True, exist_ok=True)
     grid, budget, runs = experiment.grid, experiment.budget, experiment.runs
     tables = {noise: table_rows(grid, budget, noise, outcomes) for noise in budget.noises}
-    made = how_made(_conditions(experiment), outcomes)
-    names = []
-    for number, (noise, rows) in enumerate(tables.items(), start=1):
-        names.append(f"table{number}")
-        title = f"# Table {number}: {percent(budget.fraction)} of the lines, {percent(noise)} noise\n"
-        order = f"## Order of the average Dice\n\n{order_markdown(rows, grid.comparisons, AVERAGE_DICE)}"
-        missing = f"## Missing\n\n{missing_markdown(rows, runs)}"
-        write_page(
-            output / f"table{number}.md",
-            title,
-            _HOW_TO_READ + "\n",
-            table_markdown(rows, MARKDOWN, runs),
-            order,
-            missing,
-            made,
-        )
-        write_table_csv(output / f"table{number}.csv", rows, CSV, runs)
-    write_page(output / "gap.md", _GAP, gap_markdown(tables, grid, budget), made)
     others = scan_rows(grid, budget, outcomes)
-    write_page(output / "scans.md", _SCANS, scans_markdown(others, grid, budget, runs), made)
+    pages: dict[str, list[str]] = {}
+    for number, (noise, rows) in enumerate(tables.items(), start=1):
+        if any(row.begun for row in rows):
+            pages[f"table{number}"] = _table(number, noise, rows, experiment)
+        write_table_csv(output / f"table{number}.csv", rows, CSV, runs)
+    if any(row.done and row.block for rows in tables.values() for row in rows):
+        pages["gap"] = [_GAP, gap_markdown(tables, grid, budget)]
+    if any(row.begun for known in others.values() for scan, row in known.items() if scan):
+        pages["scans"] = [_SCANS, scans_markdown(others, grid, budget, runs)]
+    # What was written of other results must not stand for these.
+    for path in (*output.glob("table*.md"), output / "gap.md", output / "scans.md"):
+        if path.stem not in pages:
+            path.unlink(missing_ok=True)
+    for name, parts in pages.items():
+        write_page(output / f"{name}.md", *parts, _HOW_MADE)
     write_scans_csv(output / "scans.csv", others, runs)
     write_figure6_csv(output / "figure6.csv", grid, budget, outcomes, runs)
     write_cells_csv(output / "cells.csv", list(outcomes.values()), runs, _tell)
@@ -69,16 +65,29 @@ def write_results(experiment: SeranetExperiment, outcomes: Mapping[Cell, Outcome
     for name, draw in _figures(experiment, outcomes).items():
         failures += _draw(output / name, draw)
     drawn = [name for name in _figures(experiment, outcomes) if (output / name).is_file()]
-    pages = [*names, "gap", "scans"]
-    write_page(output / "index.md", _index(experiment, pages, drawn, failures), made)
+    made = how_made(_conditions(experiment), outcomes)
+    write_page(output / "index.md", _index(experiment, list(pages), drawn, failures), made)
     return failures
+
+
+def _table(number: int, noise: float, rows: Sequence[Row], experiment: SeranetExperiment) -> list[str]:
+    runs = experiment.runs
+    order = order_markdown(rows, experiment.grid.comparisons, AVERAGE_DICE)
+    return [
+        f"# Table {number}: {percent(experiment.budget.fraction)} of the lines, {percent(noise)} noise\n",
+        _HOW_TO_READ,
+        table_markdown(rows, MARKDOWN, runs),
+        f"## Order of the average Dice\n\n{order}",
+        f"## Missing\n\n{missing_markdown(rows, runs)}",
+    ]
 
 
 _GAP = """# Gap closed
 
 (method - Zero-filling) / (Fully-sampled - Zero-filling) in average Dice, computed for each seed that all three have;
 mean ± standard deviation over the seeds. 0 is what segmenting the zero-filled image gives, 1 what all lines give.
-Dice is that of whole volumes, in the paper's columns the average over slices.
+Dice is that of whole volumes, in the paper's columns the average over slices. Rows and noise levels that are not
+there have not been run.
 """
 
 _SCANS = """# Other scans
@@ -121,7 +130,7 @@ def _conditions(experiment: SeranetExperiment) -> list[str]:
         f"batches of {budget.batch_size}; {budget.precision}",
         f"{budget.n_blocks} reconstruction blocks; "
         + ", ".join(f"{name} {value}" for name, value in sizes.items()),
-        "weights after the last epoch: none is chosen by the test heads, which training never sees",
+        weights_taken(budget.chosen),
         f"{len(heads.test)} test heads, scanned once for each noise level with the same times, the same scans for "
         "every method; in training the times vary by 5 %, in the paper those of the test do as well",
         "a reconstruction's own loss compares with the image without noise, the paper's with the noisy one",
@@ -166,7 +175,7 @@ def _index(
         "figure6.png": f"Figure 6: Dice against the number of reconstruction blocks, {noise} noise, "
         f"seed {budget.seeds[0]}; solid: type A, dashed: type B.",
     }
-    toctree = "```{toctree}\n:maxdepth: 1\n\n" + "\n".join(pages) + "\n```\n"
+    toctree = "```{toctree}\n:maxdepth: 1\n\n" + "\n".join(pages) + "\n```\n" if pages else ""
     figures = "\n".join(f"![{captions[name]}]({name})\n\n{captions[name]}\n" for name in drawn)
     missing = "\n".join(f"- missing: {plain(line, experiment.runs)}" for line in failures)
     files = "`cells.csv` holds every single network, `cases.csv` every head."

@@ -92,7 +92,7 @@ def plan_cell(cell: Cell, method: Method, budget: Budget, heads: Heads) -> list[
         arguments: dict[str, Any] = {
             "seed": cell.seed + _SEED_STEP * position,
             "epochs": count,
-            "halve_every": max(1, round(budget.halve_after * count)),
+            "halve_every": halving_interval(budget.halve_after, count),
             "learning_rate": budget.learning_rate,
             "batch_size": budget.batch_size,
             "precision": budget.precision,
@@ -113,7 +113,9 @@ def plan_cell(cell: Cell, method: Method, budget: Budget, heads: Heads) -> list[
             "heads": heads.contents(heads.train),
             "warm_start": {part: training.name for part, training in parts.items()},
         }
-        name = Cell(stage.name, cell.block, cell.n_blocks, cell.noise, cell.seed).name
+        # A stage with noise levels of its own is one and the same in every table.
+        noise = None if "noise" in stage.options else cell.noise
+        name = Cell(stage.name, cell.block, cell.n_blocks, noise, cell.seed).name
         planned[stage.name] = Training(
             name=f"{name}-{short_digest(decisive)}",
             bundle=BUNDLE,
@@ -131,6 +133,20 @@ def plan_cell(cell: Cell, method: Method, budget: Budget, heads: Heads) -> list[
 def cell_fraction(method: Method, budget: Budget) -> float:
     """Share of lines that a method gets to see."""
     return budget.fraction if method.fraction is None else method.fraction
+
+
+def halving_interval(share: float, epochs: int) -> float:
+    """After how many epochs the learning rate is halved, to a hundredth of one: the same share of every stage.
+
+    Args:
+        share: of the epochs of a stage.
+        epochs: of the stage.
+
+    Example:
+        >>> halving_interval(0.4, 50), halving_interval(0.4, 1)
+        (20.0, 0.4)
+    """
+    return round(share * epochs, 2)
 
 
 def share_epochs(epochs: int, shares: Sequence[int]) -> list[int]:

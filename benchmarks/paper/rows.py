@@ -11,7 +11,7 @@ from typing import Any
 from kseg.pipelines.metrics_summary import ClassSummary
 from kseg.transforms.atomic import atomic_path
 from paper.budget import Budget
-from paper.evaluation import Outcome
+from paper.evaluation import NOT_RUN, Outcome
 from paper.grid import TYPES, Cell, Grid, Method, table_cells
 
 TISSUES = ("CSF", "GM", "WM")
@@ -46,6 +46,11 @@ class Row:
     def done(self) -> list[Outcome]:
         """Outcomes of the seeds that there are results of."""
         return [outcome for outcome in self.outcomes if not outcome.missing]
+
+    @property
+    def begun(self) -> bool:
+        """Whether one of its cells has been run, in vain perhaps."""
+        return any(outcome.missing != NOT_RUN for outcome in self.outcomes)
 
     def values(self, tissue: str, metric: str) -> tuple[float, ...]:
         """One number for each seed that is there; none at all where one of them could not be measured.

@@ -23,6 +23,7 @@ class RsanetBudget:
 
     Attributes:
         name: name of the budget.
+        chosen: what of it was chosen by results on the test heads, as its pages tell; empty if nothing.
         epochs: of a training; in each, every training head is one patient, a new one each time.
         crops: crops of each patient; a multiple of the batch size, for several steps, or a divisor.
         crop: size of a crop and of the sliding window, `(slice, y, x)` voxels.
@@ -40,6 +41,7 @@ class RsanetBudget:
     """
 
     name: str
+    chosen: str
     epochs: int
     crops: int
     crop: tuple[int, ...]

@@ -9,10 +9,9 @@ from paper.evaluation import Inference
 from paper.experiment import Experiment
 from paper.grid import Cell
 from paper.patients import simulate_test_patients
-from paper.plan import Training, read_configuration
+from paper.plan import Training, halving_interval, read_configuration
 from paper.records import short_digest
 from paper.rsanet_budget import RsanetBudget
-from paper.scans import head_names
 
 BUNDLE = "ms_lesion_segmentation"
 LESION = "lesion"
@@ -28,11 +27,6 @@ class RsanetExperiment(Experiment):
     """
 
     budget: RsanetBudget
-
-    @property
-    def num_workers(self) -> int:
-        """Processes that simulate patients."""
-        return self.budget.num_workers
 
     def cells(self) -> list[Cell]:
         """Every method with every seed, the first seed of all methods first."""
@@ -52,7 +46,7 @@ class RsanetExperiment(Experiment):
             "crop": list(budget.crop),
             "batch_size": budget.batch_size,
             "learning_rate": budget.learning_rate,
-            "halve_every": max(1, round(budget.halve_after * budget.epochs)),
+            "halve_every": halving_interval(budget.halve_after, budget.epochs),
             "precision": budget.precision,
             "compile": budget.compile,
             "sizes": dict(budget.sizes),
@@ -89,7 +83,6 @@ class RsanetExperiment(Experiment):
         return Inference(
             scans=patients / "images",
             references=patients / "labels",
-            heads=tuple(head_names(self.heads.test)),
             settings=SegmentSettings(),
             options={"window": self.conditions(cell)["window"]},
             lesions=LesionRule((LESION,)),

@@ -9,7 +9,7 @@ from paper.evaluation import Inference
 from paper.experiment import Experiment
 from paper.grid import Cell, OtherScan, all_cells, figure5_cell
 from paper.plan import Training, cell_fraction, plan_cell
-from paper.scans import Scan, head_names, simulate_test_heads
+from paper.scans import Scan, simulate_test_heads
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,6 @@ class SeranetExperiment(Experiment):
     """
 
     budget: Budget
-
-    @property
-    def num_workers(self) -> int:
-        """Processes that simulate slices."""
-        return self.budget.num_workers
 
     def cells(self) -> list[Cell]:
         """Every cell of the tables and of figure 6."""
@@ -64,7 +59,6 @@ class SeranetExperiment(Experiment):
         return Inference(
             scans=scans / "kspace",
             references=scans / "labels",
-            heads=tuple(head_names(self.heads.test)),
             settings=SegmentSettings(probabilities=True, recurrences=told["recurrences"]),
             options={"flip": told["flip"]},
         )

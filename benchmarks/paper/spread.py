@@ -4,6 +4,8 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+_LEAST_SEEDS = 3
+
 
 @dataclass(frozen=True)
 class Spread:
@@ -47,17 +49,17 @@ def compare(left: Sequence[float], right: Sequence[float]) -> str:
 
     Returns:
         `>` or `<` where the means lie further apart than both standard deviations together, `tie` where they do not,
-        `one seed` where there is no spread to hold the difference against, `missing` where there is no value.
+        `few` where one of them has less than three seeds, whose spread says little.
 
     Example:
-        >>> compare([0.8, 0.82], [0.7, 0.72]), compare([0.8, 0.9], [0.84, 0.85]), compare([0.8], [0.7, 0.71])
-        ('>', 'tie', 'one seed')
+        >>> compare([0.8, 0.82, 0.81], [0.7, 0.72, 0.71]), compare([0.8, 0.9, 0.85], [0.84, 0.85, 0.86])
+        ('>', 'tie')
+        >>> compare([0.8, 0.82], [0.7, 0.71, 0.72])
+        'few'
     """
-    if not left or not right:
-        return "missing"
     one, other = Spread(tuple(left)), Spread(tuple(right))
-    if one.deviation is None or other.deviation is None:
-        return "one seed"
+    if one.deviation is None or other.deviation is None or min(len(left), len(right)) < _LEAST_SEEDS:
+        return "few"
     difference = one.mean - other.mean
     if abs(difference) <= one.deviation + other.deviation:
         return "tie"

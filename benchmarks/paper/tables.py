@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 
+from paper.evaluation import NOT_RUN
 from paper.grid import TYPES
 from paper.rows import Row, plain, write_csv
 from paper.spread import Spread, compare
@@ -12,9 +14,14 @@ _SAYS = {
     ">": "{left} is better than {right}",
     "<": "{left} is worse than {right}",
     "tie": "{left} and {right}: a tie, the difference lies within the spread",
-    "one seed": "{left} and {right}: one seed, so no spread to judge the difference by",
-    "missing": "{left} and {right}: missing",
+    "few": "{left} and {right}: too few seeds to judge the difference by",
 }
+HOW_JUDGED = (
+    "One row is called better than another only where both have three seeds and the means lie further apart than "
+    "both standard deviations together; otherwise it is a tie. Of two equal methods 1 in 12 would still be "
+    "called better, and the spread is that of trainings, on the same heads and scans: it says nothing of other heads."
+)
+"""What the words of `order_markdown` mean."""
 
 
 @dataclass(frozen=True)
@@ -48,41 +55,43 @@ def measured(title: str, name: str, tissue: str, metric: str, digits: int = 4) -
 
 
 def table_markdown(rows: Sequence[Row], columns: Sequence[Column], runs: Path) -> str:
-    """Lay out a table.
+    """Lay out a table of the rows that have been run.
 
     Args:
-        rows: as `table_rows` gives them.
+        rows: as `table_rows` gives them; `missing_markdown` names the others.
         columns: its numbers.
         runs: folder of all runs, for the reasons of what is missing.
     """
     titles = [column.title for column in columns]
     lines = [f"| method | {' | '.join(titles)} | seeds |", "|---" * (len(titles) + 2) + "|"]
     section = ""
-    for row in rows:
+    for row in filter(attrgetter("begun"), rows):
         if _section(row) != section:
             section = _section(row)
             lines.append(f"| *{section}* |" + " |" * (len(titles) + 1))
         cells = [Spread(column.values(row)).text(column.digits) for column in columns]
         if not row.done:
-            cells = [f"missing: {plain(row.outcomes[0].missing, runs)}", *[""] * (len(columns) - 1)]
+            reason = next(each.missing for each in row.outcomes if each.missing != NOT_RUN)
+            cells = [f"missing: {plain(reason, runs)}", *[""] * (len(columns) - 1)]
         lines.append(f"| {row.method.title} | {' | '.join(cells)} | {_seeds(row)} |")
     return "\n".join(lines) + "\n"
 
 
 def missing_markdown(rows: Sequence[Row], runs: Path) -> str:
-    """Name every cell that is missing, and every structure that no distance could be measured of.
+    """Name what there are no numbers of: rows that have not been run, cells of the others, distances of structures.
 
     Args:
         rows: rows of a table.
         runs: folder of all runs.
     """
-    lines = [
-        f"- `{outcome.cell.name}`: missing: {plain(outcome.missing, runs)}"
-        for row in rows
-        for outcome in row.outcomes
-        if outcome.missing
-    ]
-    for row in rows:
+    untouched = [row.title for row in rows if not row.begun]
+    lines = [f"- not run yet: {'; '.join(untouched)}"] if untouched else []
+    for row in filter(attrgetter("begun"), rows):
+        lines += [
+            f"- `{outcome.cell.name}`: missing: {plain(outcome.missing, runs)}"
+            for outcome in row.outcomes
+            if outcome.missing
+        ]
         for outcome in row.done:
             lines += [
                 f"- `{outcome.cell.name}`: no {item.class_name} found in {item.n_missed} of {item.n_scored} cases: "
@@ -94,7 +103,7 @@ def missing_markdown(rows: Sequence[Row], runs: Path) -> str:
 
 
 def order_markdown(rows: Sequence[Row], comparisons: Sequence[tuple[str, str]], column: Column) -> str:
-    """Judge the order of pairs of rows by one of their numbers; of the same block, where there are blocks.
+    """Judge the order of the pairs of rows that both have one of their numbers; of the same block, where there are.
 
     Args:
         rows: rows of a table.
@@ -108,14 +117,13 @@ def order_markdown(rows: Sequence[Row], comparisons: Sequence[tuple[str, str]], 
         for block in blocks or [None]:
             left = known.get((left_name, block)) or known.get((left_name, None))
             right = known.get((right_name, block)) or known.get((right_name, None))
-            if left is None or right is None:
+            one, other = (column.values(row) if row else () for row in (left, right))
+            if left is None or right is None or not one or not other:
                 continue
-            one, other = column.values(left), column.values(right)
             said = _SAYS[compare(one, other)].format(left=left.title, right=right.title)
             spreads = [Spread(values).text(column.digits) for values in (one, other)]
-            numbers = f": {spreads[0]} and {spreads[1]}" if one and other else ""
-            lines.append(f"- {said}{numbers}{_partial(left, right)}")
-    return "\n".join(dict.fromkeys(lines)) + "\n"
+            lines.append(f"- {said}: {' and '.join(spreads)}{_partial(left, right)}")
+    return "\n".join(dict.fromkeys(lines)) + "\n" if lines else "No two rows to compare have been run.\n"
 
 
 def write_table_csv(path: Path, rows: Sequence[Row], columns: Sequence[Column], runs: Path) -> None:

@@ -16,15 +16,26 @@ def how_made(conditions: Sequence[str], outcomes: Mapping[Cell, Outcome]) -> str
         outcomes: what became of every cell.
     """
     done = [outcome.record for outcome in outcomes.values() if not outcome.missing]
-    # A training that several cells share is counted once for each of them, as if each had done it.
-    hours = sum(sum(record["seconds"].values()) for record in done) / 3600
+    # Cells that share their trainings are told apart by their evaluation alone.
+    trained = {tuple(record["trainings"]): record["seconds"]["training"] for record in done}
+    hours = (sum(trained.values()) + sum(record["seconds"]["evaluation"] for record in done)) / 3600
     lines = [
         *conditions,
         f"{len(done)} of {len(outcomes)} cells, {hours:.2f} hours of training and evaluation together",
-        f"commits: {_distinct(done, 'commits')}",
+        f"commits (`+`: with changes besides): {_distinct(done, 'commits')}",
         f"hardware: {_distinct(done, 'hardware')}",
     ]
     return "## How this was made\n\n" + "\n".join(f"- {line}" for line in lines) + "\n"
+
+
+def weights_taken(chosen: str) -> str:
+    """Which weights a budget evaluates, and what was chosen by the test heads.
+
+    Args:
+        chosen: see `Budget`.
+    """
+    told = f"; chosen by results on the test heads: {chosen}" if chosen else ""
+    return f"weights after the last epoch; training never sees the test heads{told}"
 
 
 def write_page(path: Path, *parts: str) -> None:

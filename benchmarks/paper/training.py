@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from csv import DictReader
+from csv import DictReader, reader, writer
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,7 @@ def train(training: Training, runs: Path, num_workers: int) -> dict[str, Any]:
         num_workers: processes that simulate data.
 
     Returns:
-        The record: configuration, epochs, slices or crops seen, seconds in them, commit and hardware.
+        The record: configuration, epochs, slices or crops seen, seconds in them, commits and hardware.
 
     Raises:
         InputError: the training failed, or what it or one before it left is damaged or missing.
@@ -60,6 +60,7 @@ def train(training: Training, runs: Path, num_workers: int) -> dict[str, Any]:
         arguments = _arguments(training, runs, num_workers)
         with atomic_path(folder / "arguments.json") as temporary:
             temporary.write_text(json.dumps(arguments, indent=2) + "\n", encoding="utf-8")
+        _note_start(folder)
         _run(folder, lock)
         return _record(training, runs)
 
@@ -68,11 +69,16 @@ def finished(training: Training, runs: Path) -> dict[str, Any] | None:
     """The record of a finished training, or None.
 
     Raises:
-        InputError: a damaged record, or weights that are missing or not those that were recorded.
+        InputError: a damaged record or that of another training, or weights that are missing or not those that were
+            recorded.
     """
     weights = weights_of(training, runs)
-    keys = ("epochs", seen_key(training.unit), "seconds", "commit", "hardware")
-    return read_record(weights.with_name("done.json"), {"weights": weights}, keys)
+    path = weights.with_name("done.json")
+    keys = ("arguments", "epochs", seen_key(training.unit), "seconds", "commits", "hardware")
+    record = read_record(path, {"weights": weights}, keys)
+    if record is not None and record["arguments"] != training.arguments:
+        raise InputError(path, _STAGE, f"arguments {training.arguments}", str(record["arguments"]))
+    return record
 
 
 def _arguments(training: Training, runs: Path, num_workers: int) -> dict[str, Any]:
@@ -113,13 +119,24 @@ def _record(training: Training, runs: Path) -> dict[str, Any]:
         "epochs": epochs,
         seen_key(training.unit): training.seen,
         "seconds": _seconds(folder / "log.csv"),
-        "commit": commit(),
-        "hardware": hardware(),
+        **_starts(folder),
     }
     write_record(folder / "done.json", content, {"weights": weights})
     # The optimiser's state is twice the size of the weights, and nobody goes on from here.
     (folder / "resume.pt").unlink()
     return content
+
+
+def _note_start(folder: Path) -> None:
+    # One that was stopped may go on with other code or on another machine.
+    with (folder / "starts.csv").open("a", newline="", encoding="utf-8") as file:
+        writer(file).writerow([commit(), hardware()])
+
+
+def _starts(folder: Path) -> dict[str, list[str]]:
+    with (folder / "starts.csv").open(newline="", encoding="utf-8") as file:
+        commits, machines = zip(*reader(file), strict=True)
+    return {"commits": sorted(set(commits)), "hardware": sorted(set(machines))}
 
 
 def _run(folder: Path, lock: int) -> None:

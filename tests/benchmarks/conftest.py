@@ -91,7 +91,6 @@ def make_up(experiment: SeranetExperiment) -> MakeUp:
         write_metrics(folder / "metrics.csv", rows)
         content = {
             "trainings": [training.name for training in experiment.plan(cell)],
-            "test_heads": ["c"],
             "cases": ["c"],
             "calibration": dict(zip(CALIBRATION, (dice[0] / 20, dice[0] / 10), strict=True))
             if calibrated

@@ -13,6 +13,7 @@ from paper.figures import figure5, figure6, write_figure6_csv
 from paper.grid import Cell, all_cells, figure5_cell, figure6_cells
 from paper.pages import write_results
 from paper.seranet_experiment import SeranetExperiment
+from paper.text import how_made
 
 from kseg.transforms.errors import InputError
 from kseg.transforms.nifti import write_nifti
@@ -59,8 +60,17 @@ def test_a_missing_point_is_a_gap_that_the_figure_tells(drawn: SeranetExperiment
 
 
 def test_figure_6_of_nothing_is_not_drawn(experiment: SeranetExperiment) -> None:
-    with pytest.raises(ValueError, match="figure 6: all of its 12 cells are missing"):
+    with pytest.raises(ValueError, match="figure 6: no method has been run with several numbers of blocks"):
         figure6(experiment.grid, experiment.budget, outcomes_of(experiment))
+
+
+def test_figure_6_of_a_single_point_is_not_drawn(experiment: SeranetExperiment, make_up) -> None:
+    make_up(Cell("joint", "cascade", 1, 0.1, 0), 0.8, 0.8, 0.8)
+    with pytest.raises(ValueError, match="figure 6: no method"):
+        figure6(experiment.grid, experiment.budget, outcomes_of(experiment))
+    one = dataclasses.replace(experiment.budget, figure6_blocks=(1,))
+    outcomes = read_cells(experiment, all_cells(experiment.grid, one))
+    assert picture_of(figure6(experiment.grid, one, outcomes)).shape[-1] == 3
 
 
 def test_the_points_stand_in_the_csv(drawn: SeranetExperiment, tmp_path: Path) -> None:
@@ -136,18 +146,20 @@ def test_a_figure_of_other_results_does_not_stay(drawn: SeranetExperiment, tmp_p
 def test_pages_tell_budget_commit_hardware_and_time(drawn: SeranetExperiment, tmp_path: Path) -> None:
     write_results(drawn, outcomes_of(drawn), tmp_path / "results")
     names = {path.name for path in (tmp_path / "results").iterdir()}
-    tables = {f"table{number}.{ending}" for number in (1, 2) for ending in ("md", "csv")}
-    scans, single = {"scans.md", "scans.csv"}, {"cells.csv", "cases.csv"}
-    assert names == tables | scans | single | {"gap.md", "index.md", "figure6.csv", "figure6.png"}
+    tables, single = {"table1.md", "table1.csv", "table2.csv"}, {"cells.csv", "cases.csv"}
+    assert names == tables | single | {"scans.csv", "gap.md", "index.md", "figure6.csv", "figure6.png"}
     cells = all_cells(drawn.grid, drawn.budget)
-    for name in ("table1.md", "table2.md", "gap.md", "scans.md", "index.md"):
-        text = (tmp_path / "results" / name).read_text()
-        assert "budget `smoke`: 4 epochs of 2 heads x 1 slices = 8 slices seen by every method" in text
-        assert f"- 12 of {len(cells)} cells, 12.00 hours" in text
-        assert "- commits: 0123456789ab\n" in text
-        assert "- hardware: a processor\n" in text
-        assert str(tmp_path) not in text
-    assert "30 % of the lines, 20 % noise" in (tmp_path / "results/table2.md").read_text().splitlines()[0]
+    index = (tmp_path / "results/index.md").read_text()
+    assert "budget `smoke`: 4 epochs of 2 heads x 1 slices = 8 slices seen by every method" in index
+    assert f"- 12 of {len(cells)} cells, 12.00 hours" in index
+    assert "- weights after the last epoch; training never sees the test heads\n" in index
+    assert "- commits (`+`: with changes besides): 0123456789ab\n" in index
+    assert "- hardware: a processor\n" in index
+    for path in (tmp_path / "results").glob("*.md"):
+        assert str(tmp_path) not in path.read_text()
+    table = (tmp_path / "results/table1.md").read_text()
+    assert "30 % of the lines, 10 % noise" in table.splitlines()[0]
+    assert table.endswith("\n[How this was made](index.md)\n")
     with (tmp_path / "results/cells.csv").open() as file:
         lines = list(csv.DictReader(file))
     assert len(lines) == len(cells)
@@ -161,6 +173,32 @@ def test_pages_tell_budget_commit_hardware_and_time(drawn: SeranetExperiment, tm
         ("c", "GM", pytest.approx(0.74)),
         ("c", "WM", pytest.approx(0.64)),
     ]
+
+
+def test_what_was_chosen_by_the_test_heads_is_told(drawn: SeranetExperiment, tmp_path: Path) -> None:
+    chosen = dataclasses.replace(drawn, budget=dataclasses.replace(drawn.budget, chosen="the batch size"))
+    write_results(chosen, outcomes_of(drawn), tmp_path)
+    told = "training never sees the test heads; chosen by results on the test heads: the batch size\n"
+    assert told in (tmp_path / "index.md").read_text()
+
+
+def test_cells_that_share_their_training_count_it_once(drawn: SeranetExperiment, make_up) -> None:
+    make_up(figure5_cell(drawn.budget), 0.8, 0.8, 0.8)
+    before = how_made([], outcomes_of(drawn))
+    make_up(dataclasses.replace(figure5_cell(drawn.budget), scan="pdw"), 0.8, 0.8, 0.8)
+    assert "- 12 of " in before
+    assert " 12.00 hours" in before
+    # An evaluation more, and no training.
+    assert " 12.50 hours" in how_made([], outcomes_of(drawn))
+
+
+def test_pages_of_other_results_do_not_stay(drawn: SeranetExperiment, tmp_path: Path) -> None:
+    for name in ("table1", "table2", "scans"):
+        (tmp_path / f"{name}.md").write_text("of other results")
+    write_results(drawn, outcomes_of(drawn), tmp_path)
+    assert {path.stem for path in tmp_path.glob("*.md")} == {"table1", "gap", "index"}
+    toctree = (tmp_path / "index.md").read_text().split("```")[1]
+    assert toctree.split() == ["{toctree}", ":maxdepth:", "1", "table1", "gap"]
 
 
 def test_a_budget_of_one_table_writes_one(drawn: SeranetExperiment, tmp_path: Path) -> None:

@@ -109,6 +109,9 @@ def test_stages_see_new_slices_under_the_same_schedule(experiment: SeranetExperi
     plan = experiment.plan(Cell("seranet_3_pretrained", "cascade", 1, 0.2, 1))
     assert [each.arguments["seed"] for each in plan] == [1, 1001, 2001]
     assert {each.arguments["learning_rate"] for each in plan} == {experiment.budget.learning_rate}
+    # The rate is halved after the same share of each stage, however short.
+    assert [each.arguments["epochs"] for each in plan] == [1, 1, 2]
+    assert [each.arguments["halve_every"] for each in plan] == [0.4, 0.4, 0.8]
     assert all(each.arguments["noise"] == [0.2, 0.2] for each in plan)
     assert plan[2].warm_start == {"reconstruction": plan[1], "segmenter": plan[1]}
     assert plan[2].arguments["n_recurrences"] == 3
@@ -134,6 +137,15 @@ def test_a_test_on_other_scans_costs_no_training(experiment: SeranetExperiment) 
     assert [each.name for each in experiment.plan(own)] == [each.name for each in experiment.plan(few)]
     assert experiment.folder(own) != experiment.folder(few)
     assert experiment.conditions(few) == {**experiment.conditions(own), "fraction": 0.1}
+
+
+def test_a_training_with_noise_levels_of_its_own_is_that_of_every_table(
+    experiment: SeranetExperiment,
+) -> None:
+    names = [experiment.plan(Cell("all_scans", "cascade", 1, noise, 0))[0].name for noise in (0.1, 0.2)]
+    assert names[0] == names[1]
+    folders = [experiment.folder(Cell("all_scans", "cascade", 1, noise, 0)) for noise in (0.1, 0.2)]
+    assert folders[0] != folders[1]
 
 
 def test_other_scans_differ_in_what_is_told_alone(experiment: SeranetExperiment) -> None:
@@ -206,10 +218,10 @@ def test_a_training_of_another_configuration_is_another_training(
 @pytest.mark.parametrize(
     ("name", "digest"),
     [
-        ("smoke", "5426b09e081b6544"),
-        ("cpu", "507c2a74cb90a1ed"),
-        ("cpu_long", "71730adeeced1b9f"),
-        ("gpu", "f058d28296a3f380"),
+        ("smoke", "978a9d89e9032570"),
+        ("cpu", "30a154296196a43e"),
+        ("cpu_long", "2c8466182ad1dd7f"),
+        ("gpu", "2f9b63314177eec0"),
     ],
 )
 def test_trainings_keep_their_names_so_that_what_was_run_is_found_again(

@@ -109,7 +109,7 @@ def test_without_runs_the_tables_tell_what_is_missing(heads: Heads, tmp_path: Pa
     told = capsys.readouterr()
     assert told.out.startswith("0 of 4 cells done")
     assert told.err.count(": missing: not run") == 4
-    assert "joint-autoencoder_1-noise_0.2-seed_5" in (tmp_path / "out/table2.md").read_text()
+    assert "joint-autoencoder_1-noise_0.2-seed_5" in (tmp_path / "out/table2.csv").read_text()
     assert not (tmp_path / "runs").exists()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from paper.experiment import read_cells
 from paper.gap import gap_markdown, gaps
-from paper.grid import Cell, all_cells, figure5_cell
+from paper.grid import Cell, all_cells, figure5_cell, table_cells
 from paper.other_scans import scan_rows, scans_markdown, write_scans_csv
 from paper.rows import Row, percent, plain, score, table_rows
 from paper.seranet_columns import AVERAGE_DICE, CSV, MARKDOWN
@@ -52,7 +52,10 @@ def test_where_a_seed_has_no_calibration_error_the_row_has_none(experiment, make
     assert line["expected_calibration_error"] == line["structures_expected_calibration_error_sd"] == ""
 
 
-def test_rows_stand_in_the_papers_order_with_the_types_below(experiment) -> None:
+def test_rows_stand_in_the_papers_order_with_the_types_below(experiment, make_up) -> None:
+    for noise_cells in (table_cells(m, 0.1, experiment.budget) for m in experiment.grid.methods.values()):
+        for cells in noise_cells.values():
+            make_up(cells[0], 0.8, 0.8, 0.8)
     text = table_markdown(list(rows_of(experiment).values()), MARKDOWN, experiment.runs)
     first = [line.strip("| ").split("|")[0].strip() for line in text.splitlines()[2:]]
     paper = ["SegNetMRI", "Two-step", "Joint", "SERANet-1", "SERANet-2", "SERANet-3", "SERANet-3++"]
@@ -67,11 +70,12 @@ def test_a_missing_cell_is_named_and_never_averaged_over_silently(experiment, ma
     rows = list(rows_of(experiment).values())
     text = table_markdown(rows, MARKDOWN, experiment.runs)
     assert line_of(text, "Zero-filling")[-1] == "2 of 3"
-    assert line_of(text, "Fully-sampled")[1] == "missing: not run"
     missing = missing_markdown(rows, experiment.runs)
-    assert "- `zero_filling-noise_0.1-seed_1`: missing: not run\n" in missing
-    assert "zero_filling-noise_0.1-seed_0" not in missing
-    assert missing.count("missing: not run") == sum(len(row.outcomes) for row in rows) - 2
+    assert missing.endswith("\n- `zero_filling-noise_0.1-seed_1`: missing: not run\n")
+    # Rows of which there is nothing have no line in the table and share one below.
+    titles = [row.title for row in rows if row.method.name != "zero_filling"]
+    assert missing.splitlines()[:-1] == [f"- not run yet: {'; '.join(titles)}"]
+    assert [line for line in text.splitlines()[2:] if "Zero-filling" not in line] == []
 
 
 def test_a_corrupted_result_is_named_with_its_file(experiment, make_up) -> None:
@@ -144,7 +148,15 @@ def test_the_order_is_judged_by_the_spread(experiment, make_up) -> None:
     text = order_markdown(rows, experiment.grid.comparisons, AVERAGE_DICE)
     assert "- SERANet-3 (A) and Joint (A): a tie, the difference lies within the spread: " in text
     assert "- Joint (A) is better than Zero-filling: 0.8100 ± 0.0100 and 0.7100 ± 0.0100\n" in text
-    assert "- SERANet-3++ (A) and SERANet-3 (A): missing (SERANet-3++ (A): 0 of 3 seeds)\n" in text
+    assert "SERANet-3++" not in text
+    (experiment.folder(Cell("joint", "cascade", 1, 0.1, 2)) / "result.json").unlink()
+    rows = list(rows_of(experiment).values())
+    text = order_markdown(rows, experiment.grid.comparisons, AVERAGE_DICE)
+    told = "- Joint (A) and Zero-filling: too few seeds to judge the difference by: "
+    assert f"{told}0.8050 ± 0.0071 and 0.7100 ± 0.0100 (Joint (A): 2 of 3 seeds)\n" in text
+    assert order_markdown(rows, [("two_step", "joint")], AVERAGE_DICE) == (
+        "No two rows to compare have been run.\n"
+    )
 
 
 def test_the_csv_holds_the_same_numbers_and_the_reasons(experiment, make_up, tmp_path: Path) -> None:
@@ -175,10 +187,11 @@ def test_the_gap_closed_is_that_of_each_seed(experiment, make_up) -> None:
     assert found == {0: pytest.approx(0.5), 1: pytest.approx(0.7)}
     tables = {noise: list(rows_of(experiment, noise).values()) for noise in (0.1, 0.2)}
     text = gap_markdown(tables, experiment.grid, experiment.budget)
-    missing = "missing: SERANet-3++ (B), Fully-sampled, Zero-filling"
-    assert f"| SERANet-3++ | B | 0.60 ± 0.14 (2 of 3 seeds) | 0.69 | {missing} | 0.54 |" in text.splitlines()
-    assert "| SERANet-3++ | A | missing: SERANet-3++ (A) | 0.67 |" in text
-    assert "| SegNetMRI | B | missing: SegNetMRI (B) | 0.51 |" in text
+    assert text.splitlines()[2:] == ["| SERANet-3++ | B | 0.60 ± 0.14 (2 of 3 seeds) | 0.69 | - | 0.54 |"]
+    make_up(Cell("segnetmri", "cascade", 1, 0.2, 0), 0.8, 0.8, 0.8)
+    tables = {noise: list(rows_of(experiment, noise).values()) for noise in (0.1, 0.2)}
+    text = gap_markdown(tables, experiment.grid, experiment.budget)
+    assert "| SegNetMRI | A | - | 0.51 | missing: Fully-sampled, Zero-filling | 0.03 |" in text
 
 
 def test_other_scans_stand_beside_those_of_the_table(experiment, make_up, tmp_path: Path) -> None:
@@ -197,7 +210,8 @@ def test_other_scans_stand_beside_those_of_the_table(experiment, make_up, tmp_pa
     contrasts = told["SERANet-3, T2w, PDw and T1w scans in training (A)"]
     assert contrasts[header[1]] == "0.8200 ± 0.0200"
     assert (contrasts["PDw"], contrasts["10 % of the lines"]) == ("0.7200 ± 0.0200", "")
-    assert contrasts["T1w, inversion"] == "missing: not run"
+    assert contrasts["T1w, inversion"] == "-"
+    assert [line[0] for line in lines] == ["SERANet-3 (A)", contrasts["method"]]
     assert told["SERANet-3 (A)"]["PDw"] == "0.5000 (1 of 3 seeds)"
     write_scans_csv(tmp_path / "scans.csv", rows, experiment.runs)
     with (tmp_path / "scans.csv").open() as file:

@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,31 @@ def test_a_missing_checkpoint_is_named(experiment: SeranetExperiment, trainer: P
             InputError, match=r"weights.pt: read record: expected a file, received No such file"
         ):
             train(training, experiment.runs, 0)
+
+
+def test_the_record_of_another_training_is_named(experiment: SeranetExperiment, trainer: Path) -> None:
+    (first, _) = experiment.plan(CELL)
+    train(first, experiment.runs, 0)
+    first.arguments["n_blocks"] = 7
+    with pytest.raises(
+        InputError, match=r"done.json: train: expected arguments .*'n_blocks': 7.*, received .*: 1"
+    ):
+        finished(first, experiment.runs)
+
+
+def test_a_training_that_goes_on_with_other_code_says_both(
+    experiment: SeranetExperiment, trainer: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (first, _) = experiment.plan(CELL)
+    for code, mode in (("b", "fail"), ("a", "none")):
+        (trainer / "mode").write_text(mode)
+        monkeypatch.setattr("paper.training.commit", lambda code=code: code)
+        with nullcontext() if mode == "none" else pytest.raises(InputError):
+            train(first, experiment.runs, 0)
+    record = finished(first, experiment.runs)
+    assert record is not None
+    assert record["commits"] == ["a", "b"]
+    assert len(record["hardware"]) == 1
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals are those of POSIX")

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from monai.bundle import ComponentLocator
+from ignite.engine import Engine
+from monai.bundle import ComponentLocator, ConfigParser
 from packaging.requirements import Requirement
 
 from kseg import __version__
@@ -134,3 +135,39 @@ def test_everything_named_exists(bundle: Path) -> None:
 def test_weights_ship_and_fit(bundle: Path) -> None:
     load_network(str(bundle))
     assert read_provenance(str(bundle)).bundle_version == metadata(bundle)["version"]
+
+
+@pytest.mark.usefixtures("own_search_path", "seeded")
+@pytest.mark.parametrize(
+    ("halve_every", "rates"),
+    [
+        (2, [1, 1, 1, 1, 1, 1, 2, 2, 2]),
+        (0.7, [1, 1, 2, 2, 4, 4, 8, 8, 16]),
+        (0.1, [1, 2, 4, 8, 16, 32, 64, 128, 256]),
+    ],
+)
+def test_the_learning_rate_is_halved_after_parts_of_epochs_too(
+    any_bundle: Path, halve_every: float, rates: list[int]
+) -> None:
+    parser = ConfigParser()
+    parser.read_config(str(any_bundle / "configs/train.json"))
+    parser.update(
+        {
+            "bundle_root": str(any_bundle),
+            "halve_every": halve_every,
+            "train#dataloader": [[]] * 3,
+            "network": "$torch.nn.Linear(1, 1)",
+        }
+    )
+    handler = next(
+        handler
+        for number in range(len(parser["train#handlers"]))
+        if parser[f"train#handlers#{number}#_target_"] == "LrScheduleHandler"
+        for handler in [parser.get_parsed_content(f"train#handlers#{number}")]
+    )
+    optimizer = parser.get_parsed_content("optimizer")
+    seen: list[float] = []
+    engine = Engine(lambda *_: (seen.append(optimizer.param_groups[0]["lr"]), optimizer.step()))
+    handler.attach(engine)
+    engine.run([0] * 3, max_epochs=3)
+    assert seen == [pytest.approx(0.001 / rate) for rate in rates]
