@@ -2,15 +2,16 @@
 
 Usage: python benchmarks/bench_attention.py [COSTS.png]
 
-Operations and memory are those of a block in training, forward and backward. Operations are counted, memory too: the
-most bytes of tensors that live at one time beside input and parameters. Where it fits into this machine it is also
-measured, with what kernels need for themselves (Linux). The paper gives the size of its volumes, not of its crops:
-feature maps are those of whole volumes.
+Operations are those of a forward pass, memory is that of a step of training, forward and backward. Both are counted,
+the memory as the most bytes of tensors that live at one time beside input and parameters. Where it fits into this
+machine it is also measured, with what kernels need for themselves (Linux). The paper gives the size of its volumes,
+not of its crops: feature maps are those of whole volumes.
 """
 
 import math
 import sys
 import weakref
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,12 +48,16 @@ CROP: Shape = (16, 96, 96)
 
 
 class LiveBytes(TorchDispatchMode):
-    """Follows the tensors that operations make until they are freed."""
+    """Follows the tensors that operations make until they are freed.
 
-    def __init__(self) -> None:
+    Args:
+        given: tensors that were there before; views of them are not counted either.
+    """
+
+    def __init__(self, given: Sequence[Tensor]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.live, self.peak = 0, 0
-        self.known: set[int] = set()
+        self.known = {tensor.untyped_storage()._cdata for tensor in given}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run an operation and see what it made."""
@@ -102,7 +107,7 @@ def operations(kind: str, channels: int, shape: Shape) -> tuple[int, int]:
 def counted_mib(kind: str, channels: int, shape: Shape) -> float:
     """Peak of the bytes of live tensors in training."""
     block, x = on_meta(kind, channels, shape)
-    with LiveBytes() as memory:
+    with LiveBytes([x, *block.parameters()]) as memory:
         train(block, x)
     peak: int = memory.peak
     return peak / 2**20
@@ -200,16 +205,18 @@ def draw(curves: dict[str, dict[str, list[float]]], fits: dict[str, int], output
 
 
 def print_times() -> None:
-    """Print the time of the blocks, and their share of the U-Net that they sit in."""
+    """Print the time of the blocks, and the share that one has in the U-Net with such blocks."""
     n_slices, n_y, n_x = CROP
     maps = {
         "second lowest": (64, (n_slices, n_y // 4, n_x // 4)),
         "bottom": (128, (n_slices // 2, n_y // 8, n_x // 8)),
     }
     pieces: dict[str, Any] = {}
-    for places in ("000", "010", "101"):
-        network, volume = AttentionUNet(places=places), torch.randn(1, 3, *CROP)
-        pieces[f"U-Net {places}"] = lambda network=network, volume=volume: train(network, volume)
+    volume = torch.randn(1, 3, *CROP)
+    for kind, attention in (("RSA", "recurrent_slice"), ("non-local", "non_local")):
+        for level, places in (("bottom", "010"), ("second lowest", "101")):
+            network = AttentionUNet(attention=attention, places=places)
+            pieces[f"U-Net with {kind} blocks, {level}"] = lambda network=network: train(network, volume)
     for level, (channels, shape) in maps.items():
         x = torch.randn(1, channels, *shape, requires_grad=True)
         blocks = {kind: make(channels) for kind, make in BLOCKS.items()}
@@ -219,8 +226,8 @@ def print_times() -> None:
     times = medians(pieces, repetitions=3)
     print(f"\nforward and backward, crop of {CROP}, 1 item{'':17}{'ms':>9}{'of U-Net':>11}")
     for name, value in times.items():
-        whole = times["U-Net 101" if "second" in name else "U-Net 010"]
-        share = "" if name.startswith("U-Net") else f"{value / whole:11.1%}"
+        whole = times.get(name.replace("one", "U-Net with").replace("block", "blocks"))
+        share = f"{value / whole:11.1%}" if whole and not name.startswith("U-Net") else ""
         print(f"{name:58}{value:9.1f}{share}")
 
 

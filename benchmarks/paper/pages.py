@@ -177,7 +177,7 @@ def _index(
     }
     toctree = "```{toctree}\n:maxdepth: 1\n\n" + "\n".join(pages) + "\n```\n" if pages else ""
     figures = "\n".join(f"![{captions[name]}]({name})\n\n{captions[name]}\n" for name in drawn)
-    missing = "\n".join(f"- missing: {plain(line, experiment.runs)}" for line in failures)
+    missing = "".join(f"- not drawn: {plain(line, experiment.runs)}\n" for line in failures)
     files = "`cells.csv` holds every single network, `cases.csv` every head."
     title = f"# SERANet, budget {budget.name}\n\nWritten by `benchmarks/paper_tables.py`; {files}\n"
     return "\n".join(part for part in (title, toctree, figures, missing) if part)
