@@ -12,6 +12,8 @@ from kseg.transforms.errors import InputError
 MANIFEST = "SHA256SUMS"
 WEIGHTS = (".pt", ".pth")
 MOST_FILES = 1000
+DEEPEST = 16
+LARGEST = 2**34
 
 # What goes in and what comes out is no part of a bundle, though it is kept beside it.
 _OUTSIDE = ("data", "eval", "run")
@@ -49,6 +51,7 @@ def list_bundle_files(root: Path, stage: str) -> BundleFiles:
         (True, [])
     """
     listed = BundleFiles()
+    size = 0
     for path in _walk(root, root, listed, stage):
         name = path.relative_to(root).as_posix()
         if len(listed.files) == MOST_FILES:
@@ -57,6 +60,10 @@ def list_bundle_files(root: Path, stage: str) -> BundleFiles:
         if reason := _refuse_file(root, path):
             listed.findings.append(InputError(_shown(path), stage, "a file of a bundle", reason))
         else:
+            size += path.stat().st_size
+            if size > LARGEST:  # a file of holes takes no space, but days to read
+                listed.findings.append(InputError(root, stage, f"at most {LARGEST} bytes", "more"))
+                break
             listed.files[name] = path
     return listed
 
@@ -72,7 +79,10 @@ def _walk(root: Path, folder: Path, listed: BundleFiles, stage: str) -> Iterator
         path = folder / entry.name
         if folder == root and entry.name in _OUTSIDE:
             continue
-        if entry.is_dir(follow_symlinks=False):
+        if entry.is_dir(follow_symlinks=False) and len(path.relative_to(root).parts) > DEEPEST:
+            expected = f"folders at most {DEEPEST} deep"
+            listed.findings.append(InputError(_shown(path), stage, expected, "a deeper one"))
+        elif entry.is_dir(follow_symlinks=False):
             yield from _walk(root, path, listed, stage)
         else:
             yield path

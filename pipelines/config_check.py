@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from kseg.pipelines.config_expressions import IMPORTS, refuse_expression, refuse_reference
+from kseg.pipelines.config_expressions import IMPORTS, RELATIVE, refuse_expression, refuse_reference
 from kseg.pipelines.config_paths import refuse_path
 from kseg.pipelines.config_targets import refuse_target
 from kseg.pipelines.plain_text import plain
@@ -12,17 +12,19 @@ from kseg.transforms.errors import InputError
 
 # MONAI takes texts in these for names of code, wherever it lies.
 _NAMES_OF_CODE = {"reader", "writer", "merger_cls"}
-# These switch a protection off, or a debugger on.
+# These switch a protection off or a debugger on, choose the compiler, or hand out a class as a function, which may
+# look up code by whatever text it is called with.
 _SWITCHES = {
     "_debug_",
+    "_mode_",
     "allow_pickle",
+    "compile_kwargs",
     "pickle_module",
     "trust",
     "trust_remote_code",
     "trust_repo",
     "weights_only",
 }
-_MODES = ("default", "callable")
 
 Id = tuple[str, ...]
 Finding = tuple[Id, str, str]
@@ -76,19 +78,18 @@ def _metadata_findings(value: Any, id_: Id) -> Iterator[Finding]:
 
 def _findings(value: Any, id_: Id) -> Iterator[Finding]:
     for key, item in _children(value):
-        # Of an override such as `train#trainer#_target_` the last name counts.
-        place = (*id_, *key.removeprefix("+").replace("#", "::").split("::"))
+        # Of an override such as `train#trainer#_target_` the last name counts. MONAI ignores spaces around names.
+        names = key.removeprefix("+").replace("#", "::").split("::")
+        place = (*id_, *map(str.strip, names))
         name = place[-1]
         if name == "_target_":
             reason = "no text" if not isinstance(item, str) else refuse_target(item)
             if reason:
                 yield place, "the name of a class that bundles may use", f"{plain(item)} ({reason})"
-        elif next((each for each in reversed(place) if not each.isdigit()), "") in _NAMES_OF_CODE:
+        elif next((each for each in reversed(place) if not _is_index(each)), "") in _NAMES_OF_CODE:
             yield from _names_of_code(item, place)
         elif name in _SWITCHES:
             yield place, "no switch of a protection", name
-        elif name == "_mode_" and item not in _MODES:
-            yield place, f"a mode, one of {', '.join(_MODES)}", plain(item)
         elif name == "_disabled_" and not isinstance(item, str | bool):
             yield place, "true, false or an expression", plain(item)
         if isinstance(item, str):
@@ -103,9 +104,17 @@ def _children(value: Any) -> list[tuple[str, Any]]:
     return [(str(index), item) for index, item in enumerate(value)] if isinstance(value, list) else []
 
 
+def _is_index(name: str) -> bool:
+    try:
+        int(name)
+    except ValueError:
+        return False
+    return True
+
+
 def _names_of_code(value: Any, place: Id) -> Iterator[Finding]:
-    # Items of a list come here on their own. Of a dictionary MONAI would take the keys, unless it is a component.
-    if isinstance(value, list) or (isinstance(value, Mapping) and "_target_" in value) or value is None:
+    # Items of a list come here on their own. MONAI takes the keys of a dictionary, and whatever a component holds.
+    if isinstance(value, list) or value is None:
         return
     reason = refuse_target(value) if isinstance(value, str) else "no text"
     if reason:
@@ -123,6 +132,8 @@ def _in_text(text: str, place: Id) -> Iterator[Finding]:
     elif text.startswith("@"):
         if reason := refuse_reference(text[1:]):
             yield place, "a reference to an item of the configuration", reason
+    elif RELATIVE.search(text):
+        yield place, "a text without relative references", plain(text)
     elif reason := refuse_path(text):
         yield place, "a place below the bundle or a folder that its user chooses", reason
 

@@ -1,7 +1,8 @@
 """The part of Python that `$` expressions of a bundle may use: arithmetic on what the configuration says.
 
 What is checked is what MONAI evaluates. It puts `__local_refs['id']` in the place of every `@id` before it calls
-`eval`, inside of quotes too, where that ends the text and starts code; so the same is done here first.
+`eval`, inside of quotes too, where that ends the text and starts code; so the same is done here first. Relative
+references, `@#id` and `%#id`, are refused: MONAI puts keys of the configuration in their place, which are any text.
 """
 
 import ast
@@ -25,7 +26,9 @@ from kseg.pipelines.plain_text import plain
 LONGEST = 1000
 # MONAI offers the modules of `imports` here, as objects.
 IMPORTS = "imports"
+RELATIVE = re.compile(r"[@%](#|::)")
 
+_CALL_THEIR_KEY = {"max", "min", "sorted"}
 _REFERENCES = "__local_refs"
 _REFERENCE = re.compile(r"@\w*(?:::\w*)*")
 _IDENTIFIER = re.compile(r"\w+(?:::\w+)*")
@@ -62,6 +65,8 @@ def refuse_expression(text: str, imports: bool = False) -> str | None:
             return _refuse_import(body[0]) if imports else f"an import outside of `{IMPORTS}`"
         if not isinstance(body[0], ast.Expr):
             return f"a statement, {type(body[0]).__name__}"
+        if RELATIVE.search(text):
+            return "a relative reference"
         _check(body[0].value, _bound_names(body[0].value))
     except _RefusedError as error:
         return str(error)
@@ -83,7 +88,6 @@ def refuse_reference(name: str) -> str | None:
     """
     name = name.replace("#", "::")
     if not _IDENTIFIER.fullmatch(name):
-        # Relative ones put keys of the configuration, which are any text, into expressions.
         return f"{plain(name)}, no absolute name of an item"
     if name.split("::")[0] == IMPORTS:
         return "a reference to an imported module"
@@ -140,6 +144,8 @@ def _check(node: ast.AST, bound: set[str]) -> None:
         _check_called(node.func, bound)
         if any(keyword.arg is None for keyword in node.keywords):
             raise _RefusedError("a call with `**`")
+        if isinstance(node.func, ast.Name) and node.func.id in _CALL_THEIR_KEY:
+            _check_keys(node.keywords, bound)
         below = iter([*node.args, *(keyword.value for keyword in node.keywords)])
     elif isinstance(node, ast.Subscript):
         if _dotted(node.value) == "os.environ":
@@ -181,6 +187,19 @@ def _check_called(function: ast.expr, bound: set[str]) -> None:
             return
         raise _RefusedError(f"the attribute {plain(function.attr)}")
     raise _RefusedError(f"a call of {plain(ast.unparse(function))}")
+
+
+def _check_keys(keywords: list[ast.keyword], bound: set[str]) -> None:
+    """Refuse a function that an object of the configuration brings along, and that nobody looked at."""
+    for keyword in keywords:
+        value = keyword.value
+        listed = (
+            isinstance(value, ast.Lambda)
+            or (isinstance(value, ast.Name) and value.id in BUILTINS - bound)
+            or (isinstance(value, ast.Attribute) and _in_module(value))
+        )
+        if keyword.arg == "key" and not listed:
+            raise _RefusedError(f"the function {plain(ast.unparse(value))} as `key`")
 
 
 def _in_module(node: ast.Attribute) -> bool:

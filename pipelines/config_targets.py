@@ -59,13 +59,14 @@ _KSEG_FUNCTIONS = {
     "kseg.pipelines.bundle.build_network",
     "kseg.pipelines.contrast_items.contrast_items",
     "kseg.pipelines.kspace_items.kspace_items",
-    "kseg.pipelines.training.survive_sigterm",
 }
 _SENDS = "it sends data to a server"
 _CACHES = "it deletes and reads files of a folder that the bundle chooses"
 _COMPILES = "it compiles or loads binary code"
 _HUB = "it runs code from the internet"
 _CAMERA = "it opens a camera or a video"
+_LOOKS_UP = "it finds code by a text"
+_MAKES_TYPES = "it makes types, whose annotations are code"
 _REFUSED = {
     "ClearMLHandler": _SENDS,
     "ClearMLImageHandler": _SENDS,
@@ -94,8 +95,19 @@ _REFUSED = {
     "CameraDataset": _CAMERA,
     "VideoDataset": _CAMERA,
     "VideoFileDataset": _CAMERA,
-    "FlexUNetEncoderRegister": "it finds code by a text",
+    "FlexUNetEncoderRegister": _LOOKS_UP,
+    "MILModel": _LOOKS_UP,
+    "TorchVisionFCModel": _LOOKS_UP,
+    "TypedDict": _MAKES_TYPES,
+    "TypeVar": _MAKES_TYPES,
     "LearningRateFinder": "it pickles",
+}
+# Transforms of other packages, by their name there.
+_REFUSED |= {
+    f"{random}{package}{kind}": _LOOKS_UP
+    for package in ("CuCIM", "TorchIO", "TorchVision")
+    for random in ("", "Rand")
+    for kind in ("", "d", "D", "Dict")
 }
 
 _NAME = re.compile(r"[A-Za-z]\w*(\.[A-Za-z]\w*)*", re.ASCII)

@@ -207,19 +207,22 @@ def _save(content: dict[str, Any], path: Path) -> None:
         torch.save(content, temporary)
 
 
-def survive_sigterm(_worker: int) -> None:
+class SurviveSigterm:
     """Let a data worker live on when its whole process group is terminated, as schedulers of clusters do.
 
     The training needs it to finish the iteration. The second SIGTERM is that of the training, which ends its workers
     so.
     """
 
-    def survive_once(*_: object) -> None:
+    def __call__(self, _worker: int) -> None:
+        """Begin, in the worker."""
+        signal.signal(signal.SIGTERM, self._survive_once)
+
+    @staticmethod
+    def _survive_once(*_: object) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         # A training that waits for a worker to end tells it once.
         signal.alarm(_PATIENCE_S)
-
-    signal.signal(signal.SIGTERM, survive_once)
 
 
 class ClippedGradients:

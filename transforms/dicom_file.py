@@ -66,6 +66,8 @@ def is_dicom(path: str | os.PathLike[str]) -> bool:
     Args:
         path: any path; what cannot be read is not DICOM.
     """
+    if not os.path.isfile(path):  # a pipe would be waited for
+        return False
     try:
         with open(path, "rb") as file:
             return file.read(_PREAMBLE + len(_MAGIC))[_PREAMBLE:] == _MAGIC

@@ -74,6 +74,11 @@ def expression(text: str, key: str = "network") -> Attack:
     return item(lambda trace: "$" + text.replace("{}", touch(trace)).replace("<>", str(trace)), key)
 
 
+def beside(**items: object) -> Attack:
+    """An attack by what stands beside the arguments of the network; `<>` in it becomes the file that is the trace."""
+    return item(lambda trace: NETWORK | json.loads(json.dumps(items).replace("<>", str(trace))))
+
+
 def key_that_is_code(root: Path, trace: Path) -> None:
     write_config(root, **{f"network_def, {touch(trace)}][0": {"b": "$[@#1]"}})
 
@@ -81,6 +86,10 @@ def key_that_is_code(root: Path, trace: Path) -> None:
 def reference_that_ends_a_text(root: Path, trace: Path) -> None:
     code = touch(trace).replace("'", '"')
     write_config(root, network=f"$'@f{{{code}}}@f'", f=1)
+
+
+def key_that_ends_a_text(root: Path, trace: Path) -> None:
+    write_config(root, network_def={**NETWORK, f"x' and [{touch(trace)}] and '": {"b": "$'%#c'"}})
 
 
 TARGET = "the name of a class that bundles may use, received "
@@ -162,6 +171,61 @@ ATTACKS: dict[str, tuple[Attack, str]] = {
     ),
     "a writer": (target("SaveImaged", keys="pred", writer="os.system"), TARGET + "'os.system'"),
     "a merger": (target("PatchInferer", merger_cls="os.system"), TARGET + "'os.system'"),
+    "a reader that is iterated": (
+        beside(
+            z={
+                "_target_": "LoadImage",
+                "reader": {"_target_": "IterableDataset", "data": ["os.system"]},
+                "command": "touch <>",
+            }
+        ),
+        TARGET + "{'_target_': 'IterableDataset'.* .no text. in 'network_def::z::reader'",
+    ),
+    "a reader in a collection": (
+        beside(
+            z={
+                "_target_": "LoadImage",
+                "reader": {"_target_": "torch.optim.lr_scheduler.Counter", "os.system": 1},
+                "command": "touch <>",
+            }
+        ),
+        TARGET + "{'_target_': 'torch.optim",
+    ),
+    "a reader by a key with spaces": (item(lambda trace: "os.system", "pre# reader #0"), TARGET),
+    "a reader from behind": (item(lambda trace: "os.system", "pre#reader#-1"), TARGET),
+    "a class as a function": (
+        beside(
+            zz={"_target_": "LoadImage", "_mode_": "callable", "command": "touch <>"},
+            zy="$sorted(['os.system'], key=@network_def::zz)",
+        ),
+        "no switch of a protection, received _mode_ in 'network_def::zz::_mode_'",
+    ),
+    "a class as a transform": (
+        beside(
+            zz={"_target_": "LoadImage", "_mode_": "callable", "command": "touch <>"},
+            zy={"_target_": "Dataset", "data": ["os.system"], "transform": "@network_def::zz"},
+            zx="$@network_def::zy[0]",
+        ),
+        "no switch of a protection, received _mode_",
+    ),
+    "a function by reference": (
+        expression("sorted(['<>'], key=@network_def)"),
+        SAFE + "the function .* as `key`",
+    ),
+    "a compiler of its own": (
+        beside(
+            z={
+                "_target_": "SupervisedEvaluator",
+                "compile": True,
+                "compile_kwargs": {"options": {"cpp.cxx": ["touch"]}},
+            }
+        ),
+        "no switch of a protection, received compile_kwargs",
+    ),
+    "a transform of another package": (
+        target("TorchVision", name="functional"),
+        re.escape("'TorchVision' (it finds code by a text)"),
+    ),
     "pickles allowed": (
         target("NumpyReader", allow_pickle="True"),
         "no switch of a protection, received allow_pickle",
@@ -170,7 +234,7 @@ ATTACKS: dict[str, tuple[Attack, str]] = {
         target("kseg.pipelines.bundle.build_network", trust="True"),
         "no switch of a protection, received trust",
     ),
-    "the debugger": (target("torch.nn.Identity", _mode_="debug"), "a mode, .*, received 'debug'"),
+    "the debugger": (target("torch.nn.Identity", _mode_="debug"), "received _mode_"),
     "a breakpoint": (target("torch.nn.Identity", _debug_="True"), "received _debug_"),
     "an expression": (expression("{}"), SAFE + "the attribute 'close'"),
     "an import in an expression": (
@@ -190,7 +254,8 @@ ATTACKS: dict[str, tuple[Attack, str]] = {
         reference_that_ends_a_text,
         SAFE + "the construct JoinedStr",
     ),
-    "a key that is code": (key_that_is_code, "no absolute name of an item"),
+    "a key that ends a text": (key_that_ends_a_text, SAFE + "a relative reference"),
+    "a key that is code": (key_that_is_code, SAFE + "a relative reference"),
     "a module by reference": (expression("@imports#0.system('touch <>')"), SAFE + "the attribute 'system'"),
     "a module under another name": (
         lambda root, trace: write_config(
@@ -263,6 +328,11 @@ def test_attacks_are_refused_before_they_run(
         "a target that is a component",
         "a reader",
         "a reader as a key",
+        "a reader that is iterated",
+        "a reader in a collection",
+        "a class as a function",
+        "a class as a transform",
+        "a key that ends a text",
         "an expression",
         "an import in an expression",
         "a requirement",

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from kseg.pipelines import bundle_files
-from kseg.pipelines.bundle_files import list_bundle_files
+from kseg.pipelines.bundle_files import DEEPEST, LARGEST, list_bundle_files
 
 
 def write(root: Path, *names: str) -> None:
@@ -88,3 +88,27 @@ def test_a_folder_that_is_not_there_is_a_finding(tmp_path: Path) -> None:
     assert str(finding).endswith(
         "none: s: expected a folder that can be read, received No such file or directory"
     )
+
+
+def test_folders_without_end_are_not_followed(tmp_path: Path) -> None:
+    deepest = tmp_path.joinpath(*["a"] * DEEPEST)
+    deepest.mkdir(parents=True)
+    (deepest / "b.md").touch()
+    assert list_bundle_files(tmp_path, "s").findings == []
+    (deepest / "a/b/c").mkdir(parents=True)
+    listed = list_bundle_files(tmp_path, "s")
+    assert [str(finding) for finding in listed.findings] == [
+        f"{deepest}/a: s: expected folders at most 16 deep, received a deeper one"
+    ]
+    assert list(listed.files.values()) == [deepest / "b.md"]
+
+
+def test_a_file_of_any_size_is_no_part_of_a_bundle(tmp_path: Path) -> None:
+    write(tmp_path, "a.md")
+    with (tmp_path / "b.md").open("wb") as file:
+        file.truncate(LARGEST)
+    listed = list_bundle_files(tmp_path, "s")
+    assert [str(finding) for finding in listed.findings] == [
+        f"{tmp_path}: s: expected at most {LARGEST} bytes, received more"
+    ]
+    assert list(listed.files) == ["a.md"]

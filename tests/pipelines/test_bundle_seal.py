@@ -1,3 +1,4 @@
+import os
 import re
 import shutil
 import subprocess
@@ -124,3 +125,16 @@ def test_a_list_that_cannot_be_written_is_told(bundle: Path) -> None:
         InputError, match="seal bundle: expected files that can be read and a list that can be wr"
     ):
         seal_bundle(bundle)
+
+
+@pytest.mark.parametrize("kind", ["device", "pipe", "folder"])
+def test_a_list_that_is_no_file_is_not_opened(kind: str, bundle: Path) -> None:
+    path = bundle / MANIFEST
+    if kind == "device":
+        path.symlink_to("/dev/zero")
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.mkdir()
+    (line,) = findings(bundle)
+    assert line.endswith("expected a list of the bundle's files; `kseg bundle seal` writes it, received none")

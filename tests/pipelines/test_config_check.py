@@ -17,7 +17,7 @@ def config_findings(content: object) -> list[str]:
     [
         {},
         {"imports": ["$import os"], "a": 1, "b": [None, 2.5, True, {"c": "text"}]},
-        {"a": {"_target_": "Compose", "transforms": [], "_mode_": "callable", "_disabled_": "$not @b"}},
+        {"a": {"_target_": "Compose", "transforms": [], "_disabled_": "$not @b"}},
         {
             "a": {
                 "_target_": "torch.nn.ReLU",
@@ -31,7 +31,7 @@ def config_findings(content: object) -> list[str]:
             "a": {
                 "_target_": "LoadImaged",
                 "keys": "x",
-                "reader": ["NibabelReader", {"_target_": "ITKReader"}],
+                "reader": ["NibabelReader", "ITKReader"],
             }
         },
         {
@@ -56,15 +56,19 @@ def test_configurations_without_findings(content: object) -> None:
         ),
         ({"a": {"_target_": None}}, "the name of a class that bundles may use, received None (no text) in"),
         ({"a#_target_": "os.system"}, "in 'a::_target_'"),
-        ({"_mode_": "debug"}, "a mode, one of default, callable, received 'debug' in '_mode_'"),
-        ({"a": {"_mode_": ["debug"]}}, "a mode, one of default, callable, received ['debug']"),
-        ({"a": {"_mode_": "$'de' + 'bug'"}}, "a mode, one of default, callable, received \"$'de' + 'bug'\""),
+        ({"_mode_": "debug"}, "no switch of a protection, received _mode_ in '_mode_'"),
+        ({"a#_mode_": "callable"}, "no switch of a protection, received _mode_ in 'a::_mode_'"),
+        ({"a": {"compile_kwargs": {}}}, "no switch of a protection, received compile_kwargs in"),
         ({"a": {"_disabled_": 1}}, "true, false or an expression, received 1 in 'a::_disabled_'"),
         ({"a": {"_disabled_": {"_target_": "eval"}}}, "true, false or an expression, received {"),
         ({"a": {"_requires_": "$open('x')"}}, "an expression of the safe subset, received a call of 'open'"),
         ({"a": {"reader": "@b"}}, "the name of a class that bundles may use, received '@b' (no dotted name)"),
         ({"a": {"reader": ["ITKReader", "os.system"]}}, "received 'os.system' (no class"),
         ({"a": {"reader": {"_target_": "os.system"}}}, "in 'a::reader::_target_'"),
+        ({"a": {"reader": {"_target_": "ITKReader"}}}, "received {'_target_': 'ITKReader'} (no text) in"),
+        ({"a# reader #0": "os.system"}, "received 'os.system' (no class of a module that bundles"),
+        ({"a#reader#-1": "os.system"}, "received 'os.system' (no class of a module that bundles"),
+        ({"a": {"b": "x%#y"}}, "a text without relative references, received 'x%#y' in 'a::b'"),
         (
             {"a#reader#0": "os.system"},
             "received 'os.system' (no class of a module that bundles may use) in 'a::reader::0'",

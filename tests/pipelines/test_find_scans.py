@@ -1,3 +1,4 @@
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,6 +28,7 @@ def test_a_folder_may_hold_files_of_all_kinds(save_series: Save, tmp_path: Path)
     save_series(tmp_path / "site" / "t2", np.ones((4, 4, 2)), np.eye(4), names="IM{}".format)
     save_series(tmp_path / "out", np.ones((4, 4, 2)), np.eye(4))
     touch(tmp_path, "a.nii.gz", "b.h5", "site/c.mrd", "site/d.nii", "notes.txt", "out/a_seg.nii.gz")
+    os.mkfifo(tmp_path / "site" / "t2" / "pipe")
     assert found(tmp_path) == {
         "a": ["a.nii.gz"],
         "b": ["b.h5"],

@@ -212,8 +212,8 @@ def test_a_compiled_training_is_the_training_and_keeps_the_names_of_its_weights(
 def test_a_data_worker_outlives_one_sigterm_and_not_two() -> None:
     program = """
 import time
-from kseg.pipelines.training import survive_sigterm
-survive_sigterm(0)
+from kseg.pipelines.training import SurviveSigterm
+SurviveSigterm()(0)
 print("ready", flush=True)
 while True:
     time.sleep(0.1)

@@ -2,6 +2,7 @@
 
 import locale
 import logging
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -49,8 +50,13 @@ def save_in(path: Path, syntax: pydicom.uid.UID) -> None:
 def test_dicom_is_known_by_its_content(image: Path, tmp_path: Path) -> None:
     (tmp_path / "text.dcm").write_text("no DICOM " * 50)
     (tmp_path / "short").write_bytes(bytes(128) + b"DI")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(image)
+    (tmp_path / "device").symlink_to("/dev/zero")
     assert is_dicom(image)
-    assert not any(is_dicom(tmp_path / name) for name in ("text.dcm", "short", "nowhere", "."))
+    assert is_dicom(tmp_path / "link")
+    names = ("text.dcm", "short", "nowhere", ".", "pipe", "device")
+    assert not any(is_dicom(tmp_path / name) for name in names)
 
 
 def test_elements_become_plain_values_and_missing_ones_none(image: Path) -> None:
