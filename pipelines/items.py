@@ -72,6 +72,15 @@ def look_at(case: str, path: Path, *, others: tuple[str, ...] = (), parts: tuple
     return replace(item, size=size, mtime_ns=mtime_ns)
 
 
+def look_again(item: Item) -> Item:
+    """Look at the files of a case that was listed before.
+
+    Args:
+        item: the case as it was listed.
+    """
+    return look_at(item.case, item.path, others=item.others, parts=item.parts)
+
+
 def do_item(item: Item, work: Work, stage: str) -> Record:
     """Do the work of a case; what goes wrong is told in its record.
 

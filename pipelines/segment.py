@@ -11,13 +11,14 @@ from kseg.pipelines.bundle_input import read_contrasts
 from kseg.pipelines.contrast_files import find_contrasts
 from kseg.pipelines.engines import Engine, InProcess
 from kseg.pipelines.find_scans import find_scans
-from kseg.pipelines.items import list_items
+from kseg.pipelines.items import list_items, look_again
 from kseg.pipelines.manifest import manifest_changes, read_manifest, write_manifest
 from kseg.pipelines.provenance import read_provenance
 from kseg.pipelines.ray_workers import RayWorkers
 from kseg.pipelines.records import open_records, read_records
 from kseg.pipelines.result_files import (
     MANIFEST,
+    has_begun,
     records_file,
     records_files,
     remove_leftovers,
@@ -63,13 +64,12 @@ def segment(
     path = output / MANIFEST
     folder = source.parent if source.is_file() else source
     known = read_manifest(path, folder) if path.is_file() else []
-    # The first shard lists what the others do.
-    shared = known and run.shard.count > 1 and not run.relist
     contrasts = read_contrasts(bundle)
     if contrasts:
         settings.require_for_images(bundle)
-    if shared:
-        items = known
+    # The first shard lists what the others do.
+    if known and run.shard.count > 1 and not run.relist and has_begun(output, run.shard.count):
+        items = [look_again(item) if run.shard.holds(item.case) else item for item in known]
     elif contrasts:
         items = find_contrasts(source, output, contrasts, bids=settings.bids)
     else:

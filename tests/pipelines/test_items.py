@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from kseg.pipelines.digest import file_sha256
-from kseg.pipelines.items import Item, do_item, failure, list_items
+from kseg.pipelines.items import Item, do_item, failure, list_items, look_again, look_at
 from kseg.transforms.errors import InputError
 
 
@@ -21,6 +21,17 @@ def test_files_are_looked_at(tmp_path: Path) -> None:
         Item("a", tmp_path / "a.h5", 5, 8, ("a.nii",)),
         Item("gone", tmp_path / "gone.h5", -1, 0),
     ]
+
+
+def test_a_listed_case_is_looked_at_again(tmp_path: Path) -> None:
+    path = tmp_path / "a_T1w.nii"
+    path.write_bytes(b"12345")
+    path.with_name("a_T2w.nii").write_bytes(b"1")
+    listed = look_at("a", path, others=("a.h5",), parts=("a_T2w.nii",))
+    path.write_bytes(b"1234567")
+    again = look_again(listed)
+    assert (listed.size, again.size) == (6, 8)
+    assert (again.case, again.others, again.files) == (listed.case, listed.others, listed.files)
 
 
 def test_a_record_says_what_was_done_with_which_file(tmp_path: Path) -> None:

@@ -4,7 +4,13 @@ import pytest
 
 from kseg.pipelines.manifest import Shard
 from kseg.pipelines.records import open_records
-from kseg.pipelines.result_files import records_file, records_files, remove_leftovers, require_one_division
+from kseg.pipelines.result_files import (
+    has_begun,
+    records_file,
+    records_files,
+    remove_leftovers,
+    require_one_division,
+)
 from kseg.transforms.errors import InputError
 
 HEX = "0123456789ab"
@@ -16,6 +22,12 @@ def test_each_shard_has_a_file_of_records(tmp_path: Path) -> None:
     for path in paths:
         path.touch()
     assert set(records_files(tmp_path)) == set(paths)
+
+
+def test_a_division_has_begun_once_a_share_has_records(tmp_path: Path) -> None:
+    records_file(tmp_path, Shard()).touch()
+    records_file(tmp_path, Shard(2, 3)).touch()
+    assert [has_begun(tmp_path, count) for count in (1, 2, 3)] == [True, False, True]
 
 
 def test_only_runs_that_divide_alike_work_side_by_side(tmp_path: Path) -> None:

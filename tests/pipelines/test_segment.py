@@ -13,7 +13,7 @@ import torch
 
 from kseg.pipelines.batch import BatchResult
 from kseg.pipelines.bundle_seal import seal_bundle
-from kseg.pipelines.manifest import Shard
+from kseg.pipelines.manifest import Shard, read_manifest
 from kseg.pipelines.records import open_records
 from kseg.pipelines.run_settings import RunSettings
 from kseg.pipelines.segment import segment
@@ -147,6 +147,38 @@ def test_shards_share_the_list_of_the_first(
     caplog.set_level(logging.INFO, "kseg")
     assert run(2, relist=True).done == [later]
     assert f"{tmp_path / 'in'} since the last list: 1 new, 1 gone" in caplog.messages
+
+
+def test_a_repeated_share_does_what_has_changed(save_kspace: Save, tiny_bundle: Path, tmp_path: Path) -> None:
+    source, output, shard = tmp_path / "in", tmp_path / "out", Shard(1, 2)
+    names = [name for name in "abcdefgh" if shard.holds(name)][:2]
+    for name in names:
+        save_kspace(source / f"{name}.h5")
+
+    def run() -> BatchResult:
+        return segment(source, output, str(tiny_bundle), SegmentSettings(), RunSettings(shard=shard))
+
+    assert run().done == names
+    changed = save_kspace(source / f"{names[0]}.h5", mask=torch.ones(18, dtype=torch.bool))
+    with changed.open("ab") as file:
+        file.write(bytes(8))
+    again = run()
+    assert (again.done, again.before) == (names[:1], names[1:])
+    listed = read_manifest(output / "manifest.jsonl", source)
+    assert {item.case: item.size for item in listed}[names[0]] == changed.stat().st_size
+    assert run().before == names
+
+
+def test_the_list_of_another_division_is_made_anew(
+    save_kspace: Save, tiny_bundle: Path, tmp_path: Path
+) -> None:
+    names = [name for name in "abcdefgh" if Shard(1, 2).holds(name)][:2]
+    save_kspace(tmp_path / "in" / f"{names[0]}.h5")
+    for shard, expected in ((Shard(), names[:1]), (Shard(1, 2), names)):
+        run = RunSettings(shard=shard)
+        result = segment(tmp_path / "in", tmp_path / "out", str(tiny_bundle), SegmentSettings(), run)
+        assert sorted(result.done + result.before) == expected
+        save_kspace(tmp_path / "in" / f"{names[1]}.h5")
 
 
 def test_two_runs_at_once_on_one_output_are_refused(
