@@ -60,7 +60,7 @@ def open_records(path: Path) -> Iterator[RecordFile]:
     except OSError as error:
         raise _unwritable(path, error) from error
     try:
-        if not _lock(descriptor):
+        if not _lock(descriptor, fcntl.LOCK_EX):
             raise InputError(path, _STAGE, "no other run with this output", "one that is at work")
         # A run that was killed may have left half a line.
         size = os.fstat(descriptor).st_size
@@ -78,7 +78,8 @@ def is_at_work(path: Path) -> bool:
         path: the file.
     """
     with path.open("rb") as file:
-        return not _lock(file.fileno())
+        # Shared: two who ask at the same time do not take each other for a run.
+        return not _lock(file.fileno(), fcntl.LOCK_SH)
 
 
 def read_records(paths: Iterable[Path]) -> dict[str, Record]:
@@ -120,9 +121,9 @@ def _unwritable(path: Path, error: OSError) -> InputError:
     return InputError(path, _STAGE, "a place to write to", error.strerror or "none")
 
 
-def _lock(descriptor: int) -> bool:
+def _lock(descriptor: int, kind: int) -> bool:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

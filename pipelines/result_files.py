@@ -68,13 +68,14 @@ def require_one_division(output: Path, shard: Shard) -> None:
             raise InputError(path, "record results", expected, f"one that divides them by {count}")
 
 
-def remove_leftovers(output: Path, cases: Collection[str], mine: Collection[str]) -> None:
+def remove_leftovers(output: Path, cases: Collection[str], mine: Collection[str], *, alone: bool) -> None:
     """Remove what writers that were killed have left of cases; see `atomic_path`.
 
     Args:
         output: output folder.
         cases: all of them: the name of one may begin with that of another.
         mine: those whose leftovers are removed.
+        alone: no other run can be at the list or the summary, whose leftovers are removed too.
     """
     for folder, _, names in os.walk(output):
         relative = Path(folder).relative_to(output)
@@ -84,7 +85,7 @@ def remove_leftovers(output: Path, cases: Collection[str], mine: Collection[str]
                 continue
             final = (relative / match[1]).as_posix()
             case = next((start for start in _beginnings(final) if start in cases), None)
-            if case in mine or final in (MANIFEST, SUMMARY):
+            if case in mine or (alone and final in (MANIFEST, SUMMARY)):
                 Path(folder, name).unlink(missing_ok=True)
 
 

@@ -1,3 +1,4 @@
+import fcntl
 import json
 import os
 from pathlib import Path
@@ -47,7 +48,10 @@ def test_a_file_has_one_writer(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=message), open_records(path):
             pass
         records.append({"case": "a"})
-    assert not is_at_work(path)
+    with path.open("rb") as file:
+        # Another who asks at the same time.
+        fcntl.flock(file.fileno(), fcntl.LOCK_SH)
+        assert not is_at_work(path)
     assert json.loads(path.read_text())["case"] == "a"
 
 

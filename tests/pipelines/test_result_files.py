@@ -44,12 +44,9 @@ def test_only_runs_that_divide_alike_work_side_by_side(tmp_path: Path) -> None:
 
 
 def test_leftovers_of_ones_own_cases_are_removed_and_nothing_else(tmp_path: Path) -> None:
-    removed = [
-        f"site/.{HEX}.a_seg.nii.gz",
-        f".{HEX}.a_prob.nii.gz",
-        f".{HEX}.manifest.jsonl",
-        f".{HEX}.summary.json",
-    ]
+    removed = [f"site/.{HEX}.a_seg.nii.gz", f".{HEX}.a_prob.nii.gz"]
+    # Of shards that start together, another may be writing them.
+    of_all = [f".{HEX}.manifest.jsonl", f".{HEX}.summary.json"]
     kept = [
         f".{HEX}.a_b_seg.nii.gz",
         f"site/.{HEX}.b_seg.nii.gz",
@@ -57,9 +54,10 @@ def test_leftovers_of_ones_own_cases_are_removed_and_nothing_else(tmp_path: Path
         "a_seg.nii.gz",
         ".hidden.a_seg.nii.gz",
     ]
-    for name in removed + kept:
+    for name in removed + of_all + kept:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    remove_leftovers(tmp_path, {"a", "a_b", "site/a", "site/b"}, {"a", "site/a"})
-    left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
-    assert left == set(kept)
+    for alone, expected in ((False, of_all + kept), (True, kept)):
+        remove_leftovers(tmp_path, {"a", "a_b", "site/a", "site/b"}, {"a", "site/a"}, alone=alone)
+        left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+        assert left == set(expected)

@@ -4,7 +4,9 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,10 @@ import torch
 
 from kseg.pipelines.batch import BatchResult
 from kseg.pipelines.bundle_seal import seal_bundle
+from kseg.pipelines.find_scans import find_scans
+from kseg.pipelines.list_lock import LOCK
 from kseg.pipelines.manifest import Shard, read_manifest
-from kseg.pipelines.records import open_records
+from kseg.pipelines.records import RecordFile, open_records
 from kseg.pipelines.run_settings import RunSettings
 from kseg.pipelines.segment import segment
 from kseg.pipelines.segment_settings import SegmentSettings
@@ -84,6 +88,43 @@ def test_a_run_goes_on_where_it_was_and_says_what_it_does_again(
     assert len(run(SegmentSettings(probabilities=True), resume=False)[0]) == 5
 
 
+def test_shares_leave_alone_what_others_write_and_only_the_first_lists(
+    tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in "abcdefgh":
+        (tmp_path / "in").mkdir(exist_ok=True)
+        (tmp_path / "in" / f"{name}.h5").write_bytes(b"no HDF5")
+    output, listed = tmp_path / "out", []
+    monkeypatch.setattr(
+        "kseg.pipelines.segment.find_scans",
+        lambda *args, **options: listed.append(args) or find_scans(*args, **options),
+    )
+    temporary = output / ".0123456789ab.manifest.jsonl"
+    output.mkdir()
+    temporary.touch()
+
+    def run(number: int) -> None:
+        segment(
+            tmp_path / "in", output, str(tiny_bundle), SegmentSettings(), RunSettings(shard=Shard(number, 4))
+        )
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(run, range(1, 5)))
+    assert temporary.exists()
+    assert len(listed) == 1
+    assert len(write_summary(output).failed) == 8
+
+
+def test_what_a_killed_run_left_of_a_case_that_failed_is_removed(tiny_bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "bad.h5").write_bytes(b"no HDF5")
+    left = tmp_path / "out" / ".0123456789ab.bad_seg.nii.gz"
+    for _ in range(2):
+        segment(tmp_path / "in", tmp_path / "out", str(tiny_bundle), SegmentSettings())
+        assert not left.exists()
+        left.touch()
+
+
 def test_what_failed_is_left_unless_it_is_asked_for(tiny_bundle: Path, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "bad.h5").write_bytes(b"no HDF5")
@@ -99,7 +140,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in folder.rglob("*")
-        if path.is_file() and not path.name.startswith("results")
+        if path.is_file() and not path.name.startswith(("results", LOCK))
     }
 
 
@@ -182,7 +223,7 @@ def test_the_list_of_another_division_is_made_anew(
 
 
 def test_two_runs_at_once_on_one_output_are_refused(
-    save_kspace: Save, tiny_bundle: Path, tmp_path: Path
+    save_kspace: Save, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save_kspace(tmp_path / "in" / "a.h5")
 
@@ -202,6 +243,18 @@ def test_two_runs_at_once_on_one_output_are_refused(
             InputError, match="expected no run that divides the items otherwise than by 2, rec"
         ):
             run(Shard(1, 2))
+    assert not (tmp_path / "out" / "results-1-of-2.jsonl").exists()
+
+    @contextmanager
+    def open_late(path: Path) -> Iterator[RecordFile]:
+        with open_records(tmp_path / "out" / "results-1-of-3.jsonl"), open_records(path) as records:
+            yield records
+
+    # Another that begins at the same moment.
+    monkeypatch.setattr("kseg.pipelines.segment.open_records", open_late)
+    with pytest.raises(InputError, match="expected no run that divides the items otherwise than by 1, rec"):
+        run(Shard())
+    monkeypatch.undo()
     # The list is that of the run at work.
     assert (tmp_path / "out" / "manifest.jsonl").read_bytes() == listed
     run(Shard())
