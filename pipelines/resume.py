@@ -97,7 +97,7 @@ def _same_input(item: Item, record: Record) -> bool:
     if record.get("size") != item.size:
         return False
     # A copy of the folder has other times.
-    if record.get("mtime_ns") == item.mtime_ns:
+    if record.get("state") == item.state:
         return True
     try:
         return input_sha256(item.files) == record.get("input_sha256")

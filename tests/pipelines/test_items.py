@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from kseg.pipelines.digest import file_sha256
+from kseg.pipelines.input_state import input_state
 from kseg.pipelines.items import Item, do_item, failure, list_items, look_again, look_at
 from kseg.transforms.errors import InputError
 
@@ -18,8 +19,8 @@ def test_files_are_looked_at(tmp_path: Path) -> None:
     os.utime(tmp_path / "a.h5", ns=(7, 8))
     found = {"a": [tmp_path / "a.h5", tmp_path / "a.nii"], "gone": [tmp_path / "gone.h5"]}
     assert list_items(found) == [
-        Item("a", tmp_path / "a.h5", 5, 8, ("a.nii",)),
-        Item("gone", tmp_path / "gone.h5", -1, 0),
+        Item("a", tmp_path / "a.h5", 5, input_state([tmp_path / "a.h5"])[1], ("a.nii",)),
+        Item("gone", tmp_path / "gone.h5", -1, ""),
     ]
 
 
@@ -43,7 +44,7 @@ def test_a_record_says_what_was_done_with_which_file(tmp_path: Path) -> None:
         "case": "a",
         "input": str(path),
         "size": 5,
-        "mtime_ns": path.stat().st_mtime_ns,
+        "state": input_state([path])[1],
         "input_sha256": file_sha256(path),
         "status": "ok",
         "seen": ("a", path),
