@@ -98,6 +98,8 @@ def segment(
             write_dataset_files(output, source, read_provenance(bundle))
         earlier = read_records(records_files(output)) if run.resume else {}
         plan = resume(mine, earlier, identity, output, retry_failed=run.retry_failed)
+        for record in plan.renewed:
+            records.append(record)
         for why, count in plan.again.items():
             _logger.info("%d done again: %s", count, why)
         cases = {item.case for item in items}

@@ -10,6 +10,9 @@ from kseg.pipelines.items import Work
 from kseg.pipelines.segment_settings import SegmentSettings
 from kseg.transforms.errors import require_file
 
+IDENTITY = ("weights_sha256", "configuration_sha256", "settings")
+"""What a record has to agree with to count, see `SegmentTask.identity`."""
+
 
 @dataclass(frozen=True)
 class SegmentTask:

@@ -33,7 +33,7 @@ def good_record(item: Item) -> dict[str, Any]:
 
 def test_what_is_done_and_unchanged_is_left(item: Item) -> None:
     plan = resume([item], {"a": good_record(item)}, IDENTITY, item.path.parent / "out")
-    assert (plan.todo, plan.done, plan.failed, plan.again) == ([], ["a"], {}, {})
+    assert (plan.todo, plan.done, plan.failed, plan.again, plan.renewed) == ([], ["a"], {}, {}, [])
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,9 @@ def test_what_does_not_fit_any_more_is_done_again(item: Item, change: dict[str, 
 
 def test_a_copied_input_is_the_same_input(item: Item) -> None:
     record = good_record(item) | {"state": "other"}
-    assert resume([item], {"a": record}, IDENTITY, item.path.parent / "out").done == ["a"]
+    plan = resume([item], {"a": record}, IDENTITY, item.path.parent / "out")
+    assert plan.done == ["a"]
+    assert plan.renewed == [{**good_record(item), "input": str(item.path)}]
 
 
 def test_what_failed_is_left_with_its_reason_unless_it_is_asked_for(item: Item) -> None:

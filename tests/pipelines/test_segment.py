@@ -22,6 +22,7 @@ from kseg.pipelines.records import RecordFile, open_records
 from kseg.pipelines.run_settings import RunSettings
 from kseg.pipelines.segment import segment
 from kseg.pipelines.segment_settings import SegmentSettings
+from kseg.pipelines.segment_task import SegmentTask
 from kseg.pipelines.summary import write_summary
 from kseg.transforms.errors import InputError
 
@@ -99,6 +100,7 @@ def test_shares_leave_alone_what_others_write_and_only_the_first_lists(
         "kseg.pipelines.segment.find_scans",
         lambda *args, **options: listed.append(args) or find_scans(*args, **options),
     )
+    monkeypatch.setattr(SegmentTask, "start", lambda task: lambda item: {})
     temporary = output / ".0123456789ab.manifest.jsonl"
     output.mkdir()
     temporary.touch()
@@ -112,7 +114,7 @@ def test_shares_leave_alone_what_others_write_and_only_the_first_lists(
         list(pool.map(run, range(1, 5)))
     assert temporary.exists()
     assert len(listed) == 1
-    assert len(write_summary(output).failed) == 8
+    assert write_summary(output).done == list("abcdefgh")
 
 
 def test_what_a_killed_run_left_of_a_case_that_failed_is_removed(tiny_bundle: Path, tmp_path: Path) -> None:
@@ -208,6 +210,20 @@ def test_a_repeated_share_does_what_has_changed(save_kspace: Save, tiny_bundle: 
     listed = read_manifest(output / "manifest.jsonl", source)
     assert {item.case: item.size for item in listed}[names[0]] == changed.stat().st_size
     assert run().before == names
+
+
+def test_a_copied_folder_is_done_in_the_summary_too(
+    save_kspace: Save, tiny_bundle: Path, tmp_path: Path
+) -> None:
+    save_kspace(tmp_path / "in" / "a.h5")
+    (tmp_path / "in" / "bad.h5").write_bytes(b"no HDF5")
+    for _ in range(2):
+        segment(tmp_path / "in", tmp_path / "out", str(tiny_bundle), SegmentSettings())
+        merged = write_summary(tmp_path / "out")
+        assert (merged.done, list(merged.failed)) == (["a"], ["bad"])
+        assert "expected an HDF5 file" in merged.failed["bad"]
+        for path in (tmp_path / "in").iterdir():
+            os.utime(path, ns=(1, 1))
 
 
 def test_the_list_of_another_division_is_made_anew(

@@ -8,7 +8,7 @@ import pytest
 
 from kseg.pipelines.digest import file_sha256
 from kseg.pipelines.segment_settings import SegmentSettings
-from kseg.pipelines.segment_task import SegmentTask
+from kseg.pipelines.segment_task import IDENTITY, SegmentTask
 from kseg.transforms.errors import InputError
 
 
@@ -16,7 +16,9 @@ def test_a_record_has_to_agree_on_weights_configuration_and_settings(
     tiny_bundle: Path, tmp_path: Path
 ) -> None:
     settings = SegmentSettings(fraction=0.5)
-    assert SegmentTask(tmp_path, str(tiny_bundle), settings).identity() == {
+    identity = SegmentTask(tmp_path, str(tiny_bundle), settings).identity()
+    assert tuple(identity) == IDENTITY
+    assert identity == {
         "weights_sha256": file_sha256(tiny_bundle / "models" / "model.pt"),
         "configuration_sha256": file_sha256(tiny_bundle / "configs" / "inference.json"),
         "settings": asdict(settings),
