@@ -97,7 +97,11 @@ def do_item(item: Item, work: Work, stage: str) -> Record:
             raise InputError(item.path, stage, expected, ", ".join((item.path.name, *item.others)))
         _require_as_listed(item, stage)
         result = work(item)
-        record |= {"input_sha256": input_sha256(item.files), "status": "ok", **result}
+        digest = input_sha256(item.files)
+        if "outputs" in result:  # written already, whatever becomes of the record
+            record["outputs"] = result["outputs"]
+        _require_as_listed(item, stage)
+        record |= {"input_sha256": digest, "status": "ok", **result}
     except Exception as error:  # whatever it is, the others go on
         record |= failure(item, stage, error)
     record["seconds"] = round(time.monotonic() - began, 3)

@@ -1,5 +1,6 @@
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -63,6 +64,25 @@ def test_a_file_that_was_changed_after_it_was_listed_is_refused(tmp_path: Path) 
     )
     path.unlink()
     assert "No such file" in do_item(listed, lambda _: {}, "segment")["error"]
+
+
+def test_a_file_that_was_changed_while_it_was_worked_on_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    path.write_bytes(b"12345")
+    os.utime(path, ns=(1, 1))
+
+    def work(item: Item) -> dict[str, Any]:
+        path.write_bytes(b"54321")
+        return {"outputs": {"a_seg.nii.gz": "digest"}, "notes": []}
+
+    record = do_item(item(path), work, "segment")
+    assert record["status"] == "failed"
+    assert record["error"].endswith(
+        "expected the file that was listed, 5 bytes, received one that was changed since, 5 bytes"
+    )
+    # Whoever keeps the records knows what to remove.
+    assert record["outputs"] == {"a_seg.nii.gz": "digest"}
+    assert "input_sha256" not in record
 
 
 @pytest.mark.parametrize(
