@@ -94,19 +94,36 @@ def read_records(paths: Iterable[Path]) -> dict[str, Record]:
         InputError: a file that cannot be read.
     """
     last: dict[str, Record] = {}
+    for record in _read(paths):
+        known = last.get(record["case"])
+        if known is None or known.get("finished", "") <= record.get("finished", ""):
+            last[record["case"]] = record
+    return last
+
+
+def read_outputs(paths: Iterable[Path]) -> dict[str, set[str]]:
+    """Read the names of all files that were ever written of each case.
+
+    Args:
+        paths: files of records.
+
+    Raises:
+        InputError: a file that cannot be read.
+    """
+    written: dict[str, set[str]] = {}
+    for record in _read(paths):
+        if isinstance(outputs := record.get("outputs"), dict):
+            written.setdefault(record["case"], set()).update(outputs)
+    return written
+
+
+def _read(paths: Iterable[Path]) -> Iterator[Record]:
     for path in paths:
         try:
             lines = path.read_bytes().splitlines()
         except OSError as error:
             raise InputError(path, "read results", "a file", error.strerror or "none") from error
-        for line in lines:
-            record = _parse(line)
-            if record is None:
-                continue
-            known = last.get(record["case"])
-            if known is None or known.get("finished", "") <= record.get("finished", ""):
-                last[record["case"]] = record
-    return last
+        yield from (record for line in lines if (record := _parse(line)) is not None)
 
 
 def _parse(line: bytes) -> Record | None:

@@ -31,6 +31,7 @@ from kseg.pipelines.resume import resume
 from kseg.pipelines.run_settings import RunSettings
 from kseg.pipelines.segment_settings import SegmentSettings
 from kseg.pipelines.segment_task import SegmentTask
+from kseg.pipelines.stale_outputs import StaleOutputs
 from kseg.pipelines.summary import write_summary
 from kseg.pipelines.workers import Workers
 
@@ -107,7 +108,10 @@ def segment(
         result = BatchResult()
         if plan.todo:
             engine = _engine(task, run)
-            result = run_batch(plan.todo, engine, stage=task.stage, records=records, common=identity)
+            stale = StaleOutputs(output, records_files(output))
+            result = run_batch(
+                plan.todo, engine, stage=task.stage, records=records, common=identity, settle=stale.settle
+            )
         if run.shard.count == 1:
             write_summary(output)
     return BatchResult(result.done, plan.failed | result.failed, plan.done)

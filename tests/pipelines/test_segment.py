@@ -212,6 +212,24 @@ def test_a_repeated_share_does_what_has_changed(save_kspace: Save, tiny_bundle: 
     assert run().before == names
 
 
+def test_nothing_of_other_settings_or_another_input_stays(
+    save_kspace: Save, tiny_bundle: Path, tmp_path: Path
+) -> None:
+    scan, output = save_kspace(tmp_path / "a.h5"), tmp_path / "out"
+
+    def written(**settings: bool) -> set[str]:
+        segment(scan, output, str(tiny_bundle), SegmentSettings(**settings), RunSettings(resume=False))
+        return {path.name for path in output.glob("*.nii.gz")}
+
+    endings = ("seg", "prob", "recon", "recurrences")
+    everything = written(probabilities=True, reconstruction=True, recurrences=True)
+    assert everything == {f"a_{ending}.nii.gz" for ending in endings}
+    assert written(probabilities=True) == {"a_seg.nii.gz", "a_prob.nii.gz"}
+    assert written() == {"a_seg.nii.gz"}
+    scan.write_bytes(b"no HDF5")
+    assert written() == set()
+
+
 def test_a_copied_folder_is_done_in_the_summary_too(
     save_kspace: Save, tiny_bundle: Path, tmp_path: Path
 ) -> None:
