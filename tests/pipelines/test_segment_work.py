@@ -127,6 +127,7 @@ def test_the_record_says_with_what(save_kspace: Save, tiny_bundle: Path, tmp_pat
         "device": "cpu",
         "temperature": json.loads((tiny_bundle / "configs" / "inference.json").read_text())["temperature"],
         "bundle": "brain_kspace_segmentation",
+        "contrasts": [],
         "labels": ["background", "CSF", "GM", "WM"],
         "bundle_version": json.loads((tiny_bundle / "configs" / "metadata.json").read_text())["version"],
         "weights_sha256": file_sha256(tiny_bundle / "models" / "model.pt"),
