@@ -72,6 +72,7 @@ def test_an_item_that_hangs_is_given_up(tmp_path: Path) -> None:
     ("broken", "message"),
     [
         ("refuses", r"^weights: expected some, received none$"),
+        ("fails", r"^test: expected a task that starts, received KeyError: 'two\\nlines'$"),
         ("dies", r"^test: expected a worker process that starts, received its end with exit code 7$"),
     ],
 )
