@@ -68,12 +68,6 @@ def segment(
     contrasts = read_contrasts(bundle)
     if contrasts:
         settings.require_for_images(bundle)
-    # Here already: of a bundle that is refused nothing is left behind.
-    if not run.trust:
-        require_trusted(find_bundle(bundle))
-    _require_device(run)
-    task = SegmentTask(output, bundle, settings, run.trust, run.device)
-    identity = task.identity()
     path = output / MANIFEST
     folder = source.parent if source.is_file() else source
     with ExitStack() as stack:
@@ -86,6 +80,12 @@ def segment(
                 items = _list(source, output, contrasts, bids=settings.bids)
             if not items:
                 return BatchResult()
+            # Here already: of a bundle that is refused nothing is left behind.
+            if not run.trust:
+                require_trusted(find_bundle(bundle))
+            _require_device(run)
+            task = SegmentTask(output, bundle, settings, run.trust, run.device)
+            identity = task.identity()
             # Once so that a run that is refused leaves nothing, and once more when others see this one.
             require_one_division(output, run.shard)
             records = stack.enter_context(open_records(records_file(output, run.shard)))
