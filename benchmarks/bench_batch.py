@@ -102,7 +102,7 @@ def many_files(folder: Path) -> None:
     with (output / "results.jsonl").open("w") as file:
         for item in items:
             name = f"{item.case}_seg.nii.gz"
-            record = {"case": item.case, "status": "ok", "size": item.size, "mtime_ns": item.mtime_ns}
+            record = {"case": item.case, "status": "ok", "size": item.size, "state": item.state}
             outputs = {name: file_sha256(output / name)}
             file.write(json.dumps({**record, "outputs": outputs, "finished": "2026"}) + "\n")
     began = time.perf_counter()

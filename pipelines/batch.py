@@ -1,7 +1,7 @@
 """Work through many files so that a bad one costs itself alone."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from operator import itemgetter
@@ -10,7 +10,7 @@ from typing import Any
 
 from kseg.pipelines.cases import files_by_case, without_suffix
 from kseg.pipelines.engines import Engine
-from kseg.pipelines.items import Item
+from kseg.pipelines.items import Item, Record
 from kseg.pipelines.progress import progress
 from kseg.pipelines.records import RecordFile
 from kseg.transforms.errors import InputError
@@ -83,6 +83,7 @@ def run_batch(
     stage: str,
     records: RecordFile,
     common: Mapping[str, Any] | None = None,
+    settle: Callable[[Record], Record] | None = None,
 ) -> BatchResult:
     """Do items; one that fails is named with its reason and the others go on.
 
@@ -92,12 +93,14 @@ def run_batch(
         stage: what is being done, for progress.
         records: gets one line per case as soon as it is done.
         common: what all records say.
+        settle: is given each record before it is added, and gives what is added.
     """
     result = BatchResult()
     # Closed at once, an engine ends its processes before anything else happens.
     with closing(engine.run(items)) as outcomes:
         for record in progress(outcomes, stage, total=len(items), name=itemgetter("case")):
-            records.append({**record, **(common or {})})
+            settled = settle(record) if settle else record
+            records.append({**settled, **(common or {})})
             if record["status"] == "ok":
                 result.done.append(record["case"])
             else:

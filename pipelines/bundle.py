@@ -12,6 +12,7 @@ from kseg.networks.warm_start import load_weights
 from kseg.pipelines.bundle_check import STAGE, require_trusted
 from kseg.pipelines.bundle_folder import find_bundle, weights_file
 from kseg.pipelines.config_check import check_config
+from kseg.pipelines.config_content import build_content
 from kseg.pipelines.config_file import read_config
 from kseg.transforms.errors import InputError
 
@@ -67,13 +68,7 @@ def build_network(
     findings = [] if trust else check_config({"network_def": arguments}, path, STAGE)
     if findings:
         raise findings[0]
-    try:
-        network = ConfigParser({"network": arguments}).get_parsed_content("network")
-    except Exception as error:  # whatever the constructor of the network raises; MONAI wraps it
-        cause: BaseException = error
-        while cause.__cause__ is not None:
-            cause = cause.__cause__
-        raise InputError(path, _STAGE, _NETWORK, f"{type(cause).__name__}: {cause}") from error
+    network = build_content(ConfigParser({"network": arguments}), "network", path, _NETWORK)
     if not isinstance(network, nn.Module):
         raise InputError(path, _STAGE, _NETWORK, type(network).__name__)
     return network

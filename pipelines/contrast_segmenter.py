@@ -9,6 +9,7 @@ from monai.bundle import ConfigParser
 from torch import nn
 
 from kseg.pipelines.bundle_folder import find_bundle
+from kseg.pipelines.config_content import build_content
 from kseg.pipelines.config_file import read_config
 from kseg.pipelines.contrast_files import contrast_paths
 from kseg.pipelines.failed_file import input_error
@@ -32,13 +33,17 @@ class ContrastSegmenter:
         network: its network, on the device where it computes.
         contrasts: of its images, in the order of the channels.
         options: replace those of the configuration.
+
+    Raises:
+        InputError: the configuration lacks one of them, or it cannot be built.
     """
 
     def __init__(
         self, bundle: str, network: nn.Module, contrasts: Sequence[str], options: InferenceOptions
     ) -> None:
         root = find_bundle(bundle)
-        parser = ConfigParser(read_config(root / "configs" / "inference.json", _STAGE))
+        path = root / "configs" / "inference.json"
+        parser = ConfigParser(read_config(path, _STAGE))
         parser.update(
             {
                 "bundle_root": str(root),
@@ -49,9 +54,10 @@ class ContrastSegmenter:
         )
         self.network = network
         self.contrasts = contrasts
-        self.preprocessing = parser.get_parsed_content("preprocessing")
-        self.inferer = parser.get_parsed_content("inferer")
-        self.restoring = parser.get_parsed_content("restoring")
+        self.preprocessing, self.inferer, self.restoring = (
+            build_content(parser, name, path, f"{name} that can be built")
+            for name in ("preprocessing", "inferer", "restoring")
+        )
 
     def __call__(self, item: Item) -> tuple[InputGrid, SegmentedVolume, dict[str, Any]]:
         """Segment a case.

@@ -22,6 +22,24 @@ class Task(Protocol):
         """
 
 
+def start_task(task: Task) -> Work:
+    """Start a task where what it says is all that is heard of it.
+
+    Args:
+        task: what is started.
+
+    Raises:
+        ValueError: it cannot be loaded, for whatever reason, in one line.
+    """
+    try:
+        return task.start()
+    except ValueError:
+        raise
+    except Exception as error:  # a traceback would stay behind in the other process
+        received = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ValueError(f"{task.stage}: expected a task that starts, received {received}") from error
+
+
 class Engine(Protocol):
     """Does items and says what became of each."""
 

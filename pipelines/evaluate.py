@@ -176,7 +176,11 @@ def recorded_classes(predictions: Path) -> dict[int, str] | None:
         InputError: segmentations of bundles with different classes, or records that cannot be read.
     """
     records = read_records(records_files(predictions)).values()
-    told = {tuple(map(str, record["labels"])) for record in records if isinstance(record.get("labels"), list)}
+    told = {
+        tuple(map(str, record["labels"]))
+        for record in records
+        if record.get("status") != "failed" and isinstance(record.get("labels"), list)
+    }
     if len(told) > 1:
         received = " and ".join(sorted(", ".join(labels) for labels in told))
         raise InputError(predictions, _STAGE, "segmentations of one kind of bundle, or --bundle", received)

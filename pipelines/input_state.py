@@ -1,6 +1,7 @@
 """What tells that an input has changed: all files of a case count, and all those of a DICOM series."""
 
 import hashlib
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,21 +9,22 @@ from kseg.pipelines.dicom_inputs import input_files
 from kseg.pipelines.digest import file_sha256
 
 
-def input_state(files: Sequence[Path]) -> tuple[int, int]:
-    """Size and time of the last change of an input.
+def input_state(files: Sequence[Path]) -> tuple[int, str]:
+    """What can be told of an input without reading it.
 
     Args:
         files: of a case; the first file of a DICOM series stands for all.
 
     Returns:
-        Bytes of all files, and nanoseconds since 1970.
+        Bytes of all files, and the SHA-256 of name, size and time of the last change of each, hexadecimal.
 
     Raises:
         OSError: a file that cannot be looked at.
         InputError: a DICOM file that cannot be read.
     """
-    states = [file.stat() for file in _all(files)]
-    return sum(state.st_size for state in states), max(state.st_mtime_ns for state in states)
+    states = [(file.name, file.stat()) for file in _all(files)]
+    told = json.dumps([(name, state.st_size, state.st_mtime_ns) for name, state in states])
+    return sum(state.st_size for _, state in states), hashlib.sha256(told.encode()).hexdigest()
 
 
 def input_sha256(files: Sequence[Path]) -> str:

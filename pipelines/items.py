@@ -21,7 +21,7 @@ class Item:
         case: relative folder and name without suffix.
         path: the file; of a DICOM series the first.
         size: of all its files, bytes; -1 where they could not be looked at.
-        mtime_ns: when it was last changed, nanoseconds since 1970.
+        state: digest of the name, size and time of each of its files; empty where they could not be looked at.
         others: names of further files of the same case, which make it ambiguous.
         parts: names of further files in its folder that belong to it, such as its other contrasts.
     """
@@ -29,7 +29,7 @@ class Item:
     case: str
     path: Path
     size: int = -1
-    mtime_ns: int = 0
+    state: str = ""
     others: tuple[str, ...] = ()
     parts: tuple[str, ...] = ()
 
@@ -66,10 +66,19 @@ def look_at(case: str, path: Path, *, others: tuple[str, ...] = (), parts: tuple
     """
     item = Item(case, path, others=others, parts=parts)
     try:
-        size, mtime_ns = input_state(item.files)
+        size, state = input_state(item.files)
     except (OSError, InputError):  # whoever reads it says what is wrong
         return item
-    return replace(item, size=size, mtime_ns=mtime_ns)
+    return replace(item, size=size, state=state)
+
+
+def look_again(item: Item) -> Item:
+    """Look at the files of a case that was listed before.
+
+    Args:
+        item: the case as it was listed.
+    """
+    return look_at(item.case, item.path, others=item.others, parts=item.parts)
 
 
 def do_item(item: Item, work: Work, stage: str) -> Record:
@@ -88,7 +97,11 @@ def do_item(item: Item, work: Work, stage: str) -> Record:
             raise InputError(item.path, stage, expected, ", ".join((item.path.name, *item.others)))
         _require_as_listed(item, stage)
         result = work(item)
-        record |= {"input_sha256": input_sha256(item.files), "status": "ok", **result}
+        digest = input_sha256(item.files)
+        if "outputs" in result:  # written already, whatever becomes of the record
+            record["outputs"] = result["outputs"]
+        _require_as_listed(item, stage)
+        record |= {"input_sha256": digest, "status": "ok", **result}
     except Exception as error:  # whatever it is, the others go on
         record |= failure(item, stage, error)
     record["seconds"] = round(time.monotonic() - began, 3)
@@ -98,10 +111,10 @@ def do_item(item: Item, work: Work, stage: str) -> Record:
 def _require_as_listed(item: Item, stage: str) -> None:
     if item.size < 0:
         return
-    state = input_state(item.files)
-    if state != (item.size, item.mtime_ns):
+    size, state = input_state(item.files)
+    if state != item.state:
         expected = f"the file that was listed, {item.size} bytes"
-        raise InputError(item.path, stage, expected, f"one that was changed since, {state[0]} bytes")
+        raise InputError(item.path, stage, expected, f"one that was changed since, {size} bytes")
 
 
 def start_record(item: Item) -> Record:
@@ -110,7 +123,7 @@ def start_record(item: Item) -> Record:
     Args:
         item: the case.
     """
-    return {"case": item.case, "input": str(item.path), "size": item.size, "mtime_ns": item.mtime_ns}
+    return {"case": item.case, "input": str(item.path), "size": item.size, "state": item.state}
 
 
 def failure(item: Item, stage: str, error: Exception) -> Record:

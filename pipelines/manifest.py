@@ -79,7 +79,7 @@ def write_manifest(path: Path, items: Iterable[Item], source: Path) -> None:
             "case": item.case,
             "path": item.path.relative_to(source).as_posix(),
             "size": item.size,
-            "mtime_ns": item.mtime_ns,
+            "state": item.state,
         }
         further = {"others": item.others, "parts": item.parts}
         lines.append(json.dumps(entry | {key: names for key, names in further.items() if names}) + "\n")
@@ -111,10 +111,10 @@ def read_manifest(path: Path, source: Path) -> list[Item]:
             entry = json.loads(line)
             further = {key: tuple(entry.get(key, ())) for key in ("others", "parts")}
             items.append(
-                Item(entry["case"], source / entry["path"], entry["size"], entry["mtime_ns"], **further)
+                Item(entry["case"], source / entry["path"], entry["size"], entry.get("state", ""), **further)
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            expected = "case, path, size and mtime_ns on each line"
+            expected = "case, path and size on each line"
             raise InputError(path, _STAGE, expected, f"line {number}: {line[:80]}") from error
     return items
 

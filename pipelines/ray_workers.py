@@ -9,7 +9,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kseg.pipelines.engines import Task, seconds_left
+from kseg.pipelines.engines import Task, seconds_left, start_task
 from kseg.pipelines.items import Item, Record, Work, do_item, lost_record, overdue_record
 
 _PATIENCE_S = 10.0
@@ -26,7 +26,7 @@ class _Actor:
 
     def start(self) -> None:
         # Not in the constructor: what fails there arrives as a text.
-        self._work = self._task.start()
+        self._work = start_task(self._task)
 
     def do(self, item: Item) -> Record:
         assert self._work is not None

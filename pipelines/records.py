@@ -60,7 +60,7 @@ def open_records(path: Path) -> Iterator[RecordFile]:
     except OSError as error:
         raise _unwritable(path, error) from error
     try:
-        if not _lock(descriptor):
+        if not _lock(descriptor, fcntl.LOCK_EX):
             raise InputError(path, _STAGE, "no other run with this output", "one that is at work")
         # A run that was killed may have left half a line.
         size = os.fstat(descriptor).st_size
@@ -78,7 +78,8 @@ def is_at_work(path: Path) -> bool:
         path: the file.
     """
     with path.open("rb") as file:
-        return not _lock(file.fileno())
+        # Shared: two who ask at the same time do not take each other for a run.
+        return not _lock(file.fileno(), fcntl.LOCK_SH)
 
 
 def read_records(paths: Iterable[Path]) -> dict[str, Record]:
@@ -93,19 +94,36 @@ def read_records(paths: Iterable[Path]) -> dict[str, Record]:
         InputError: a file that cannot be read.
     """
     last: dict[str, Record] = {}
+    for record in _read(paths):
+        known = last.get(record["case"])
+        if known is None or known.get("finished", "") <= record.get("finished", ""):
+            last[record["case"]] = record
+    return last
+
+
+def read_outputs(paths: Iterable[Path]) -> dict[str, set[str]]:
+    """Read the names of all files that were ever written of each case.
+
+    Args:
+        paths: files of records.
+
+    Raises:
+        InputError: a file that cannot be read.
+    """
+    written: dict[str, set[str]] = {}
+    for record in _read(paths):
+        if isinstance(outputs := record.get("outputs"), dict):
+            written.setdefault(record["case"], set()).update(outputs)
+    return written
+
+
+def _read(paths: Iterable[Path]) -> Iterator[Record]:
     for path in paths:
         try:
             lines = path.read_bytes().splitlines()
         except OSError as error:
             raise InputError(path, "read results", "a file", error.strerror or "none") from error
-        for line in lines:
-            record = _parse(line)
-            if record is None:
-                continue
-            known = last.get(record["case"])
-            if known is None or known.get("finished", "") <= record.get("finished", ""):
-                last[record["case"]] = record
-    return last
+        yield from (record for line in lines if (record := _parse(line)) is not None)
 
 
 def _parse(line: bytes) -> Record | None:
@@ -120,9 +138,9 @@ def _unwritable(path: Path, error: OSError) -> InputError:
     return InputError(path, _STAGE, "a place to write to", error.strerror or "none")
 
 
-def _lock(descriptor: int) -> bool:
+def _lock(descriptor: int, kind: int) -> bool:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

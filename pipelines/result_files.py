@@ -41,6 +41,16 @@ def records_files(output: Path) -> list[Path]:
     return sorted(output.glob("results*.jsonl"))
 
 
+def has_begun(output: Path, count: int) -> bool:
+    """Whether a share of a division has been begun, now or ever: what it listed is for the others too.
+
+    Args:
+        output: output folder.
+        count: of shares.
+    """
+    return any(_division(path) == count for path in records_files(output))
+
+
 def require_one_division(output: Path, shard: Shard) -> None:
     """Refuse to work beside a run that divides the same items otherwise.
 
@@ -52,20 +62,20 @@ def require_one_division(output: Path, shard: Shard) -> None:
         InputError: such a run is at work.
     """
     for path in records_files(output):
-        match = _SHARD.fullmatch(path.name)
-        count = int(match[1]) if match else 1
+        count = _division(path)
         if count != shard.count and is_at_work(path):
             expected = f"no run that divides the items otherwise than by {shard.count}"
             raise InputError(path, "record results", expected, f"one that divides them by {count}")
 
 
-def remove_leftovers(output: Path, cases: Collection[str], mine: Collection[str]) -> None:
+def remove_leftovers(output: Path, cases: Collection[str], mine: Collection[str], *, alone: bool) -> None:
     """Remove what writers that were killed have left of cases; see `atomic_path`.
 
     Args:
         output: output folder.
         cases: all of them: the name of one may begin with that of another.
         mine: those whose leftovers are removed.
+        alone: no other run can be at the list or the summary, whose leftovers are removed too.
     """
     for folder, _, names in os.walk(output):
         relative = Path(folder).relative_to(output)
@@ -75,8 +85,13 @@ def remove_leftovers(output: Path, cases: Collection[str], mine: Collection[str]
                 continue
             final = (relative / match[1]).as_posix()
             case = next((start for start in _beginnings(final) if start in cases), None)
-            if case in mine or final in (MANIFEST, SUMMARY):
+            if case in mine or (alone and final in (MANIFEST, SUMMARY)):
                 Path(folder, name).unlink(missing_ok=True)
+
+
+def _division(records: Path) -> int:
+    match = _SHARD.fullmatch(records.name)
+    return int(match[1]) if match else 1
 
 
 def _beginnings(name: str) -> Iterable[str]:

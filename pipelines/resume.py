@@ -10,7 +10,7 @@ from typing import Any
 
 from kseg.pipelines.digest import file_sha256
 from kseg.pipelines.input_state import input_sha256
-from kseg.pipelines.items import Item, Record
+from kseg.pipelines.items import Item, Record, start_record
 from kseg.transforms.errors import InputError
 
 _DONE, _NEW, _FAILED = "done", "new", "failed before"
@@ -26,12 +26,14 @@ class Resumption:
         done: cases that an earlier run finished and whose files are still those that it wrote.
         failed: reason of each case that failed in an earlier run and is left.
         again: how many items are done again, by why.
+        renewed: records of cases that are left, where the input has the same content but another state.
     """
 
     todo: list[Item] = field(default_factory=list)
     done: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
     again: Counter[str] = field(default_factory=Counter)
+    renewed: list[Record] = field(default_factory=list)
 
 
 def resume(
@@ -72,7 +74,23 @@ def resume(
             result.todo.append(item)
             if state != _NEW:
                 result.again[state] += 1
+            continue
+        if records[item.case].get("state") != item.state:
+            result.renewed.append(records[item.case] | start_record(item))
     return result
+
+
+def what_differs(key: str) -> str:
+    """Say what a part of the identity of a record is of.
+
+    Args:
+        key: its name.
+
+    Example:
+        >>> what_differs("weights_sha256")
+        'weights'
+    """
+    return key.removesuffix("_sha256").replace("_", " ")
 
 
 def _state(item: Item, record: Record | None, identity: Mapping[str, Any], output: Path) -> str:
@@ -80,7 +98,7 @@ def _state(item: Item, record: Record | None, identity: Mapping[str, Any], outpu
         return _NEW
     for key, value in identity.items():
         if record.get(key) != value:
-            return f"other {key.removesuffix('_sha256').replace('_', ' ')}"
+            return f"other {what_differs(key)}"
     if not _same_input(item, record):
         return "changed input"
     if record.get("status") != "ok":
@@ -97,7 +115,7 @@ def _same_input(item: Item, record: Record) -> bool:
     if record.get("size") != item.size:
         return False
     # A copy of the folder has other times.
-    if record.get("mtime_ns") == item.mtime_ns:
+    if record.get("state") == item.state:
         return True
     try:
         return input_sha256(item.files) == record.get("input_sha256")

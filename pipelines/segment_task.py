@@ -4,11 +4,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from kseg.pipelines.bundle_folder import find_bundle, weights_file
+from kseg.pipelines.bundle_folder import find_bundle
+from kseg.pipelines.bundle_input import read_contrasts
 from kseg.pipelines.digest import file_sha256
 from kseg.pipelines.items import Work
+from kseg.pipelines.provenance import read_provenance
 from kseg.pipelines.segment_settings import SegmentSettings
 from kseg.transforms.errors import require_file
+
+IDENTITY = ("weights_sha256", "configuration_sha256", "contrasts", "labels", "settings")
+"""What a record has to agree with to count, see `SegmentTask.identity`."""
 
 
 @dataclass(frozen=True)
@@ -48,14 +53,16 @@ class SegmentTask:
         """What a record has to agree with to count for this task.
 
         Raises:
-            InputError: there is no such bundle, or a file of it is missing.
+            InputError: there is no such bundle, a file of it is missing, or its metadata name no contrasts or labels.
         """
-        root = find_bundle(self.bundle)
-        weights, configuration = weights_file(root), root / "configs" / "inference.json"
-        for path in (weights, configuration):
-            require_file(path, "read bundle")
+        provenance = read_provenance(self.bundle)
+        configuration = find_bundle(self.bundle) / "configs" / "inference.json"
+        require_file(configuration, "read bundle")
         return {
-            "weights_sha256": file_sha256(weights),
+            "weights_sha256": provenance.weights_sha256,
             "configuration_sha256": file_sha256(configuration),
+            # Of the metadata what results depend on: the order of channels, and what is said of the labels.
+            "contrasts": list(read_contrasts(self.bundle)),
+            "labels": list(provenance.labels),
             "settings": asdict(self.settings),
         }

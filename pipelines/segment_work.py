@@ -83,7 +83,6 @@ def start_segmenting(
             "device": str(device),
             "bundle": provenance.bundle,
             "bundle_version": provenance.bundle_version,
-            "labels": list(provenance.labels),
             "versions": {"kseg": __version__, "torch": torch.__version__},
         }
 

@@ -18,6 +18,7 @@ from kseg.pipelines.items import Item, list_items
 from kseg.pipelines.records import open_records, read_records
 from kseg.pipelines.resume import resume
 from kseg.pipelines.simulate import SOURCES, to_nifti_axes
+from kseg.pipelines.stale_outputs import StaleOutputs
 from kseg.pipelines.volumes import describe_patient
 from kseg.transforms.brain_regions import regions_from_labels, regions_of_mni152
 from kseg.transforms.errors import InputError
@@ -132,7 +133,14 @@ def simulate_lesions(
     with open_records(output / "results.jsonl") as records:
         earlier = read_records([output / "results.jsonl"]) if resumed else {}
         plan = resume(list_items(cases), earlier, identity, output, retry_failed=True)
-        result = run_batch(plan.todo, InProcess(work, _STAGE), stage=_STAGE, records=records, common=identity)
+        result = run_batch(
+            plan.todo,
+            InProcess(work, _STAGE),
+            stage=_STAGE,
+            records=records,
+            common=identity,
+            settle=StaleOutputs(output, [output / "results.jsonl"]).settle,
+        )
     return BatchResult(result.done, result.failed, plan.done)
 
 

@@ -9,7 +9,7 @@ import threading
 import time
 from multiprocessing.connection import Connection
 
-from kseg.pipelines.engines import Task
+from kseg.pipelines.engines import Task, start_task
 from kseg.pipelines.items import do_item
 
 _PATIENCE_S = 8.0
@@ -32,7 +32,7 @@ def main() -> None:
 def _work(connection: Connection) -> None:
     try:
         task: Task = pickle.loads(connection.recv_bytes())
-        work = task.start()
+        work = start_task(task)
     except ValueError as error:
         connection.send(error)
         return

@@ -96,6 +96,8 @@ class Hostile:
     def start(self):
         if self.broken == "refuses":
             raise ValueError("weights: expected some, received none")
+        if self.broken == "fails":
+            raise KeyError("two\\nlines")
         if self.broken == "dies":
             os._exit(7)
         with (self.folder / "started").open("a") as file:

@@ -144,6 +144,16 @@ def test_a_bad_case_costs_itself_alone(tmp_path: Path, caplog: pytest.LogCapture
     assert lines[5]["sigma"] == 0.5
 
 
+def test_a_record_is_settled_before_it_is_added(tmp_path: Path) -> None:
+    touch(tmp_path, "a.h5")
+    with open_records(tmp_path / "results.jsonl") as file:
+        engine = InProcess(lambda item: {"old": 1}, "segment")
+        items = list_items({"a": [tmp_path / "a.h5"]})
+        run_batch(items, engine, stage="segment", records=file, settle=lambda record: {"new": record["old"]})
+    (line,) = (tmp_path / "results.jsonl").read_text().splitlines()
+    assert json.loads(line).keys() == {"new", "finished"}
+
+
 def test_records_are_added_to_and_come_one_by_one(tmp_path: Path) -> None:
     touch(tmp_path, "a.h5", "b.h5")
     records = tmp_path / "results.jsonl"

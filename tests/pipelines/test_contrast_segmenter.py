@@ -21,6 +21,7 @@ from kseg.pipelines.segment import segment
 from kseg.pipelines.segment_settings import SegmentSettings
 from kseg.pipelines.simulate import to_nifti_axes
 from kseg.pipelines.summary import write_summary
+from kseg.transforms.errors import InputError
 from kseg.transforms.grid import AcquisitionGrid, PlacedGrid
 from kseg.transforms.nifti import write_nifti
 
@@ -223,6 +224,27 @@ def test_files_become_volumes_with_the_axes_of_training(axes: str, tmp_path: Pat
     assert prepared.shape == image.shape
     low, high = (torch.quantile(image.flatten(1), q, dim=1)[:, None, None, None] for q in (0.005, 0.995))
     torch.testing.assert_close(prepared, (image - low) / (high - low), rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "received"),
+    [
+        ("preprocessing", None, "none$"),
+        ("inferer", {"_target_": "monai.inferers.SlidingWindowInferer", "roi": 3}, "TypeError: .*roi"),
+        ("restoring", {"_target_": "monai.nothing"}, ".*monai.nothing"),
+    ],
+)
+def test_a_configuration_that_lacks_a_part_or_cannot_build_it_is_named(
+    name: str, value: object, received: str, small_bundle: Callable[[str], Path], tmp_path: Path
+) -> None:
+    shutil.copytree(small_bundle("ms_lesion_segmentation"), tmp_path / "bundle")
+    path = tmp_path / "bundle" / "configs" / "inference.json"
+    config = json.loads(path.read_text())
+    del config[name]
+    path.write_text(json.dumps(config | ({name: value} if value else {})))
+    message = rf"inference\.json: read bundle: expected {name} that can be built, received {received}"
+    with pytest.raises(InputError, match=message):
+        ContrastSegmenter(str(tmp_path / "bundle"), BrightFlair(), CONTRASTS, InferenceOptions())
 
 
 def test_shards_in_processes_make_what_one_run_makes(

@@ -74,7 +74,10 @@ def test_the_classes_are_those_of_the_bundle(lesion_bundle: Path, tmp_path: Path
 
 @pytest.mark.usefixtures("folders")
 def test_the_classes_are_those_of_the_bundle_that_made_the_segmentations(tmp_path: Path, run) -> None:
-    records = [{"case": "a", "labels": ["background", "cyst"]}, {"case": "b", "status": "failed"}]
+    records = [
+        {"case": "a", "labels": ["background", "cyst"]},
+        {"case": "b", "status": "failed", "labels": ["background", "GM"]},
+    ]
     (tmp_path / "out/results.jsonl").write_text("".join(f"{json.dumps(record)}\n" for record in records))
     assert run("evaluate", "out", "labels").out.splitlines()[1].startswith("cyst  ")
     assert "GM" in run("evaluate", "out", "labels", "--bundle", "brain_kspace_segmentation").out

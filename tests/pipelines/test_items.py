@@ -1,10 +1,12 @@
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from kseg.pipelines.digest import file_sha256
-from kseg.pipelines.items import Item, do_item, failure, list_items
+from kseg.pipelines.input_state import input_state
+from kseg.pipelines.items import Item, do_item, failure, list_items, look_again, look_at
 from kseg.transforms.errors import InputError
 
 
@@ -18,9 +20,20 @@ def test_files_are_looked_at(tmp_path: Path) -> None:
     os.utime(tmp_path / "a.h5", ns=(7, 8))
     found = {"a": [tmp_path / "a.h5", tmp_path / "a.nii"], "gone": [tmp_path / "gone.h5"]}
     assert list_items(found) == [
-        Item("a", tmp_path / "a.h5", 5, 8, ("a.nii",)),
-        Item("gone", tmp_path / "gone.h5", -1, 0),
+        Item("a", tmp_path / "a.h5", 5, input_state([tmp_path / "a.h5"])[1], ("a.nii",)),
+        Item("gone", tmp_path / "gone.h5", -1, ""),
     ]
+
+
+def test_a_listed_case_is_looked_at_again(tmp_path: Path) -> None:
+    path = tmp_path / "a_T1w.nii"
+    path.write_bytes(b"12345")
+    path.with_name("a_T2w.nii").write_bytes(b"1")
+    listed = look_at("a", path, others=("a.h5",), parts=("a_T2w.nii",))
+    path.write_bytes(b"1234567")
+    again = look_again(listed)
+    assert (listed.size, again.size) == (6, 8)
+    assert (again.case, again.others, again.files) == (listed.case, listed.others, listed.files)
 
 
 def test_a_record_says_what_was_done_with_which_file(tmp_path: Path) -> None:
@@ -32,7 +45,7 @@ def test_a_record_says_what_was_done_with_which_file(tmp_path: Path) -> None:
         "case": "a",
         "input": str(path),
         "size": 5,
-        "mtime_ns": path.stat().st_mtime_ns,
+        "state": input_state([path])[1],
         "input_sha256": file_sha256(path),
         "status": "ok",
         "seen": ("a", path),
@@ -51,6 +64,25 @@ def test_a_file_that_was_changed_after_it_was_listed_is_refused(tmp_path: Path) 
     )
     path.unlink()
     assert "No such file" in do_item(listed, lambda _: {}, "segment")["error"]
+
+
+def test_a_file_that_was_changed_while_it_was_worked_on_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    path.write_bytes(b"12345")
+    os.utime(path, ns=(1, 1))
+
+    def work(item: Item) -> dict[str, Any]:
+        path.write_bytes(b"54321")
+        return {"outputs": {"a_seg.nii.gz": "digest"}, "notes": []}
+
+    record = do_item(item(path), work, "segment")
+    assert record["status"] == "failed"
+    assert record["error"].endswith(
+        "expected the file that was listed, 5 bytes, received one that was changed since, 5 bytes"
+    )
+    # Whoever keeps the records knows what to remove.
+    assert record["outputs"] == {"a_seg.nii.gz": "digest"}
+    assert "input_sha256" not in record
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,11 @@
+import fcntl
 import json
 import os
 from pathlib import Path
 
 import pytest
 
-from kseg.pipelines.records import is_at_work, open_records, read_records
+from kseg.pipelines.records import is_at_work, open_records, read_outputs, read_records
 from kseg.transforms.errors import InputError
 
 
@@ -22,6 +23,16 @@ def test_the_last_record_of_a_case_counts_in_whichever_file(tmp_path: Path) -> N
         "only 3": 3,
     }
     assert found["a"]["finished"] > found["only 2"]["finished"]
+
+
+def test_all_that_was_ever_written_of_a_case_is_known(tmp_path: Path) -> None:
+    one, two = tmp_path / "one.jsonl", tmp_path / "two.jsonl"
+    for path, name in ((one, "a_prob"), (two, "a_seg")):
+        with open_records(path) as records:
+            records.append({"case": "a", "outputs": {name: "0"}})
+            records.append({"case": "a", "outputs": None})
+            records.append({"case": "b"})
+    assert read_outputs([one, two]) == {"a": {"a_prob", "a_seg"}}
 
 
 @pytest.mark.parametrize("rest", [b'{"case": "b", "val', b"\x00\x00", b"[1]\n", b'{"value": 3}\n'])
@@ -47,7 +58,10 @@ def test_a_file_has_one_writer(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=message), open_records(path):
             pass
         records.append({"case": "a"})
-    assert not is_at_work(path)
+    with path.open("rb") as file:
+        # Another who asks at the same time.
+        fcntl.flock(file.fileno(), fcntl.LOCK_SH)
+        assert not is_at_work(path)
     assert json.loads(path.read_text())["case"] == "a"
 
 

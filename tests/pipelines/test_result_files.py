@@ -4,7 +4,13 @@ import pytest
 
 from kseg.pipelines.manifest import Shard
 from kseg.pipelines.records import open_records
-from kseg.pipelines.result_files import records_file, records_files, remove_leftovers, require_one_division
+from kseg.pipelines.result_files import (
+    has_begun,
+    records_file,
+    records_files,
+    remove_leftovers,
+    require_one_division,
+)
 from kseg.transforms.errors import InputError
 
 HEX = "0123456789ab"
@@ -16,6 +22,12 @@ def test_each_shard_has_a_file_of_records(tmp_path: Path) -> None:
     for path in paths:
         path.touch()
     assert set(records_files(tmp_path)) == set(paths)
+
+
+def test_a_division_has_begun_once_a_share_has_records(tmp_path: Path) -> None:
+    records_file(tmp_path, Shard()).touch()
+    records_file(tmp_path, Shard(2, 3)).touch()
+    assert [has_begun(tmp_path, count) for count in (1, 2, 3)] == [True, False, True]
 
 
 def test_only_runs_that_divide_alike_work_side_by_side(tmp_path: Path) -> None:
@@ -32,12 +44,9 @@ def test_only_runs_that_divide_alike_work_side_by_side(tmp_path: Path) -> None:
 
 
 def test_leftovers_of_ones_own_cases_are_removed_and_nothing_else(tmp_path: Path) -> None:
-    removed = [
-        f"site/.{HEX}.a_seg.nii.gz",
-        f".{HEX}.a_prob.nii.gz",
-        f".{HEX}.manifest.jsonl",
-        f".{HEX}.summary.json",
-    ]
+    removed = [f"site/.{HEX}.a_seg.nii.gz", f".{HEX}.a_prob.nii.gz"]
+    # Of shards that start together, another may be writing them.
+    of_all = [f".{HEX}.manifest.jsonl", f".{HEX}.summary.json"]
     kept = [
         f".{HEX}.a_b_seg.nii.gz",
         f"site/.{HEX}.b_seg.nii.gz",
@@ -45,9 +54,10 @@ def test_leftovers_of_ones_own_cases_are_removed_and_nothing_else(tmp_path: Path
         "a_seg.nii.gz",
         ".hidden.a_seg.nii.gz",
     ]
-    for name in removed + kept:
+    for name in removed + of_all + kept:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    remove_leftovers(tmp_path, {"a", "a_b", "site/a", "site/b"}, {"a", "site/a"})
-    left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
-    assert left == set(kept)
+    for alone, expected in ((False, of_all + kept), (True, kept)):
+        remove_leftovers(tmp_path, {"a", "a_b", "site/a", "site/b"}, {"a", "site/a"}, alone=alone)
+        left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+        assert left == set(expected)

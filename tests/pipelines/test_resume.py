@@ -16,7 +16,7 @@ def item(tmp_path: Path) -> Item:
     (tmp_path / "a.h5").write_bytes(b"12345")
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "a_seg.nii.gz").write_bytes(b"mask")
-    return Item("a", tmp_path / "a.h5", 5, 77)
+    return Item("a", tmp_path / "a.h5", 5, "as it was")
 
 
 def good_record(item: Item) -> dict[str, Any]:
@@ -24,7 +24,7 @@ def good_record(item: Item) -> dict[str, Any]:
         "case": "a",
         "status": "ok",
         "size": 5,
-        "mtime_ns": 77,
+        "state": "as it was",
         "input_sha256": file_sha256(item.path),
         "outputs": {"a_seg.nii.gz": file_sha256(item.path.parent / "out" / "a_seg.nii.gz")},
         **IDENTITY,
@@ -33,7 +33,7 @@ def good_record(item: Item) -> dict[str, Any]:
 
 def test_what_is_done_and_unchanged_is_left(item: Item) -> None:
     plan = resume([item], {"a": good_record(item)}, IDENTITY, item.path.parent / "out")
-    assert (plan.todo, plan.done, plan.failed, plan.again) == ([], ["a"], {}, {})
+    assert (plan.todo, plan.done, plan.failed, plan.again, plan.renewed) == ([], ["a"], {}, {}, [])
 
 
 @pytest.mark.parametrize(
@@ -42,8 +42,8 @@ def test_what_is_done_and_unchanged_is_left(item: Item) -> None:
         ({"weights_sha256": "other"}, "other weights"),
         ({"settings": {"seed": 1}}, "other settings"),
         ({"size": 6}, "changed input"),
-        ({"mtime_ns": 78, "input_sha256": "0" * 64}, "changed input"),
-        ({"mtime_ns": 78, "input_sha256": None}, "changed input"),
+        ({"state": "other", "input_sha256": "0" * 64}, "changed input"),
+        ({"state": "other", "input_sha256": None}, "changed input"),
         ({"outputs": {"a_seg.nii.gz": "0" * 64}}, "missing or changed output"),
         ({"outputs": {"gone.nii.gz": "0" * 64}}, "missing or changed output"),
         ({"outputs": None}, "missing or changed output"),
@@ -56,8 +56,10 @@ def test_what_does_not_fit_any_more_is_done_again(item: Item, change: dict[str, 
 
 
 def test_a_copied_input_is_the_same_input(item: Item) -> None:
-    record = good_record(item) | {"mtime_ns": 78}
-    assert resume([item], {"a": record}, IDENTITY, item.path.parent / "out").done == ["a"]
+    record = good_record(item) | {"state": "other"}
+    plan = resume([item], {"a": record}, IDENTITY, item.path.parent / "out")
+    assert plan.done == ["a"]
+    assert plan.renewed == [{**good_record(item), "input": str(item.path)}]
 
 
 def test_what_failed_is_left_with_its_reason_unless_it_is_asked_for(item: Item) -> None:

@@ -25,6 +25,7 @@ from kseg.pipelines import segment_work as module
 from kseg.pipelines.bundle_seal import seal_bundle
 from kseg.pipelines.digest import file_sha256
 from kseg.pipelines.inference_options import InferenceOptions
+from kseg.pipelines.input_state import input_state
 from kseg.pipelines.run_settings import RunSettings
 from kseg.pipelines.segment import segment
 from kseg.pipelines.segment_settings import SegmentSettings
@@ -109,12 +110,12 @@ def test_the_record_says_with_what(save_kspace: Save, tiny_bundle: Path, tmp_pat
     assert record.pop("seconds") >= 0
     assert datetime.fromisoformat(record.pop("finished")).utcoffset() == timedelta(0)
     processor = str(inference_dtype(torch.device("cpu"))).removeprefix("torch.")
-    status = (tmp_path / "a.h5").stat()
+    size, state = input_state([tmp_path / "a.h5"])
     assert record == {
         "case": "a",
         "input": str(tmp_path / "a.h5"),
-        "size": status.st_size,
-        "mtime_ns": status.st_mtime_ns,
+        "size": size,
+        "state": state,
         "input_sha256": file_sha256(tmp_path / "a.h5"),
         "status": "ok",
         "outputs": {"a_seg.nii.gz": file_sha256(tmp_path / "out" / "a_seg.nii.gz")},
@@ -126,6 +127,7 @@ def test_the_record_says_with_what(save_kspace: Save, tiny_bundle: Path, tmp_pat
         "device": "cpu",
         "temperature": json.loads((tiny_bundle / "configs" / "inference.json").read_text())["temperature"],
         "bundle": "brain_kspace_segmentation",
+        "contrasts": [],
         "labels": ["background", "CSF", "GM", "WM"],
         "bundle_version": json.loads((tiny_bundle / "configs" / "metadata.json").read_text())["version"],
         "weights_sha256": file_sha256(tiny_bundle / "models" / "model.pt"),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kseg.pipelines.items import Item, Record
+from kseg.pipelines.items import Item, Record, look_at
 from kseg.pipelines.workers import Workers
 
 pytestmark = pytest.mark.usefixtures("hostile_task")
@@ -22,8 +22,7 @@ def run(tmp_path: Path, cases: str, n_workers: int = 1, timeout: float | None = 
     items = []
     for case in cases.split():
         (tmp_path / case).touch()
-        status = (tmp_path / case).stat()
-        items.append(Item(case, tmp_path / case, status.st_size, status.st_mtime_ns))
+        items.append(look_at(case, tmp_path / case))
     records = list(Workers(Hostile(tmp_path), n_workers, timeout).run(items))
     assert len(records) == len(items)
     return {record["case"]: record for record in records}
@@ -73,6 +72,7 @@ def test_an_item_that_hangs_is_given_up(tmp_path: Path) -> None:
     ("broken", "message"),
     [
         ("refuses", r"^weights: expected some, received none$"),
+        ("fails", r"^test: expected a task that starts, received KeyError: 'two\\nlines'$"),
         ("dies", r"^test: expected a worker process that starts, received its end with exit code 7$"),
     ],
 )
