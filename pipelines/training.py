@@ -3,7 +3,10 @@
 import json
 import logging
 import math
+import multiprocessing
+import os
 import signal
+import threading
 import time
 from pathlib import Path
 from types import FrameType
@@ -24,9 +27,6 @@ from kseg.transforms.atomic import atomic_path
 from kseg.transforms.errors import InputError
 
 _logger = logging.getLogger(__name__)
-_PATIENCE_S = 60
-"""How long a data worker outlives SIGTERM."""
-
 _RESUME = "resume training"
 
 
@@ -210,16 +210,24 @@ def _save(content: dict[str, Any], path: Path) -> None:
 def survive_sigterm(_worker: int) -> None:
     """Let a data worker live on when its whole process group is terminated, as schedulers of clusters do.
 
-    The training needs it to finish the iteration. The second SIGTERM is that of the training, which ends its workers
-    so.
+    The training needs it to finish the iteration, and the epoch's validation. Only the training itself ends it, or
+    anyone once the training is gone. Systems on which a signal does not tell who sent it (macOS, Windows) are left
+    as they are: their workers end at once.
     """
+    if not hasattr(signal, "sigwaitinfo"):
+        return
+    parent = multiprocessing.parent_process()
+    # The parent may be a server that forks for the training.
+    training, maker = parent.pid if parent else os.getppid(), os.getppid()
 
-    def survive_once(*_: object) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        # A training that waits for a worker to end tells it once.
-        signal.alarm(_PATIENCE_S)
+    def wait() -> None:
+        while signal.sigwaitinfo({signal.SIGTERM}).si_pid != training and os.getppid() == maker:
+            pass
+        # Not an error to PyTorch, which watches how workers end.
+        os._exit(0)
 
-    signal.signal(signal.SIGTERM, survive_once)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    threading.Thread(target=wait, daemon=True).start()
 
 
 class ClippedGradients:
