@@ -158,9 +158,7 @@ def test_an_interrupted_training_ends_as_an_uninterrupted_one(iteration, end, er
 
 
 @pytest.mark.parametrize("iteration", [7, 8, 9, 10])
-def test_a_training_that_stops_between_two_steps_of_one_item_goes_on_with_the_next(
-    iteration: int, tmp_path: Path
-) -> None:
+def test_a_training_that_stops_between_two_steps_of_one_item_goes_on_with_the_next(iteration, tmp_path):
     initial = torch.get_rng_state()
     whole = Run(tmp_path / "whole", parts=2)()
     torch.set_rng_state(initial)
@@ -349,9 +347,7 @@ def test_the_log_counts_the_seconds_of_both_parts_of_an_epoch(tmp_path):
 
 @pytest.mark.parametrize("killed_at", ["log.csv", "resume.pt"])
 @pytest.mark.parametrize("epoch", [1, 2, 3])
-def test_a_kill_while_an_epoch_is_written_costs_no_line_of_the_log(
-    killed_at: str, epoch: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_kill_while_an_epoch_is_written_costs_no_line_of_the_log(killed_at, epoch, tmp_path, monkeypatch):
     initial = torch.get_rng_state()
     whole = Run(tmp_path / "whole")()
     torch.set_rng_state(initial)
@@ -374,7 +370,7 @@ def test_a_kill_while_an_epoch_is_written_costs_no_line_of_the_log(
     assert [line.partition(",")[0] for line in whole.lines()] == ["epoch", "1", "2", "3"]
 
 
-def test_a_training_without_best_weights_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_training_without_best_weights_says_so(tmp_path, caplog):
     Run(tmp_path / "never", epochs=2, val_interval=3)()
     path = tmp_path / "never/model.pt"
     assert caplog.messages == [f"no epoch had a value of metric: {path} is not written"]
