@@ -45,7 +45,8 @@ class InstanceNorm(nn.Module):
     """Normalise each channel of each sample by its own mean and variance, then scale and shift it.
 
     What `torch.nn.InstanceNorm2d` and its like do, in half the time for training on single samples with channels
-    last in memory, which they do not keep.
+    last in memory, which they do not keep. They refuse a channel of a single value, which is its own mean and becomes
+    the shift here: a small image has one at the coarsest level.
 
     Args:
         n_channels: channels.
@@ -58,10 +59,11 @@ class InstanceNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalised features; argument `(batch, channel, ...)`."""
+        scale, shift, cudnn = self.weight, self.bias, torch.backends.cudnn.enabled
         # In training alone, so that an exported graph takes batches of any size.
         if self.training and x.shape[0] == 1:
-            return F.batch_norm(x, None, None, self.weight, self.bias, training=True)
-        return F.instance_norm(x, weight=self.weight, bias=self.bias)
+            return torch.batch_norm(x, scale, shift, None, None, True, 0.1, 1e-5, cudnn)
+        return torch.instance_norm(x, scale, shift, None, None, True, 0.1, 1e-5, cudnn)
 
 
 class Encoder(nn.Module):

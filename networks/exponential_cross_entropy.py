@@ -48,4 +48,4 @@ class ExponentialCrossEntropy(nn.Module):
             logits: `(batch, 2, slice, y, x)`.
             labels: `(batch, 1, slice, y, x)`, 0 for background, 1 for lesion.
         """
-        return F.cross_entropy(logits.float(), labels.squeeze(1).long(), self.weight)
+        return F.cross_entropy(logits.float(), labels.squeeze(1).long(), self.weight.to(logits.device))

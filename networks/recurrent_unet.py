@@ -12,7 +12,8 @@ State = tuple[Tensor, Tensor]
 class RecurrentUNet(nn.Module):
     """U-Net with a convolutional LSTM at its coarsest level.
 
-    The LSTM adds its output to the features that enter it, so the first pass is that of a plain U-Net.
+    The LSTM adds its output to the features that enter it, in the first pass too: there it makes one step from an
+    empty memory, so that without recurrences the network is a U-Net and that step.
 
     Args:
         n_in: input channels.

@@ -42,8 +42,8 @@ def check(bundle: Bundle) -> None:
 def seal(bundle: Bundle) -> None:
     """List the files of a bundle with their SHA-256.
 
-    Writes SHA256SUMS into the bundle, after which a file that changes is found by check. What lies in data/ and
-    eval/ does not count.
+    Writes SHA256SUMS into the bundle, after which a file that changes is found by check. What lies in data/,
+    eval/ and run/ does not count.
     """
     from kseg.pipelines.bundle_folder import find_bundle
     from kseg.pipelines.bundle_seal import seal_bundle

@@ -32,7 +32,7 @@ class FirstProcessBuffers:
 
 
 class ResumedTraining(ResumableTraining):
-    """Resume as the first process does, and leave all writing to it.
+    """Resume as the first process does, and leave all writing to it. All have to see the same checkpoint.
 
     SIGTERM is left to it too: it completes the iteration, for which it needs this process, saves, and ends;
     this process then ends with an error, since the other is gone.
@@ -41,8 +41,10 @@ class ResumedTraining(ResumableTraining):
     """
 
     def attach(self, engine: Engine) -> None:
-        """Listen to the start alone."""
+        """Listen to the start and the end alone."""
         engine.add_event_handler(Events.STARTED, self._start)
+        engine.add_event_handler(Events.COMPLETED, self._restore_signal)
+        engine.add_event_handler(Events.EXCEPTION_RAISED, self._fail)
 
     def _stop(self, _signal: int, _frame: FrameType | None) -> None:
         pass

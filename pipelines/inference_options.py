@@ -17,7 +17,8 @@ class InferenceOptions:
 
     Attributes:
         flip: average images and probabilities with those of the scan mirrored left to right; takes twice as long.
-        temperature: divides the logits; above 1 the probabilities are less sure of the same classes.
+        temperature: divides the logits of the probabilities, averaged or not; above 1 they are less sure of the same
+            classes.
         precision: of the convolutions: `float32`, `bfloat16`, or `auto`, bfloat16 where the device has units for it.
 
     Raises:

@@ -8,6 +8,7 @@ from torch import Tensor
 from kseg.networks.inference import for_inference, inference_dtype
 from kseg.networks.kspace_segmenter import KSpaceSegmenter
 from kseg.pipelines.inference_options import InferenceOptions
+from kseg.pipelines.temperature import at_temperature
 from kseg.transforms.channels import complex_to_channels
 from kseg.transforms.coil_preparation import prepare_coils
 from kseg.transforms.mirror import mirror_x
@@ -80,13 +81,13 @@ def segment_volume(
         for few in torch.arange(n_slices).split(slices_at_once(device, n_y * n_x)):
             x = slices_input(kspace, per_slice, few.tolist(), network.n_neighbours)
             own = None if maps is None else complex_to_channels(maps[:, few].movedim(1, 0))
-            found = _passes(fast, (x, own), kept, options.temperature)
+            found = _passes(fast, (x, own), kept)
             if options.flip:
                 mirror = mirror_x(x), None if own is None else mirror_x(own)
-                mirrored = _passes(fast, mirror, kept, options.temperature)
+                mirrored = _passes(fast, mirror, kept)
                 found = [(one + mirror_x(other)) / 2 for one, other in zip(found, mirrored, strict=True)]
             images.append(torch.linalg.vector_norm(found[0], dim=2))
-            probabilities.append(found[1])
+            probabilities.append(at_temperature(found[1], options.temperature, 2))
     # One transfer from a device, which does not wait for the host in between.
     result = SegmentedVolume(torch.cat(images, 1).cpu(), torch.cat(probabilities, 1).cpu(), scan.notes)
     if not result.probabilities.isfinite().all():
@@ -115,10 +116,8 @@ def convolution_dtype(options: InferenceOptions, device: torch.device) -> torch.
     return torch.bfloat16 if options.precision == "bfloat16" else torch.float32
 
 
-def _passes(
-    network: KSpaceSegmenter, inputs: tuple[Tensor, Tensor | None], kept: slice, temperature: float
-) -> list[Tensor]:
+def _passes(network: KSpaceSegmenter, inputs: tuple[Tensor, Tensor | None], kept: slice) -> list[Tensor]:
     """Images `(pass, slice, 2, y, x)` and class probabilities `(pass, slice, class, y, x)` of the kept passes."""
     images, logits = network.unroll(*inputs)
-    probabilities = [(each / temperature).softmax(1) for each in logits[kept]]
+    probabilities = [each.softmax(1) for each in logits[kept]]
     return [torch.stack(images[kept]), torch.stack(probabilities)]

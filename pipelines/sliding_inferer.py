@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from kseg.networks.inference import for_inference
 from kseg.pipelines.inference_options import InferenceOptions
 from kseg.pipelines.segmentation import convolution_dtype
+from kseg.pipelines.temperature import at_temperature
 
 
 class SlidingInferer(Inferer):
@@ -65,8 +66,8 @@ class SlidingInferer(Inferer):
                 probabilities = (probabilities + self._probabilities(inputs.flip(-1), fast).flip(-1)) / 2
         if not probabilities.isfinite().all():
             raise ValueError("network: expected finite results, received some that are not")
-        return probabilities
+        return at_temperature(probabilities, self.options.temperature, 1)
 
     def _probabilities(self, inputs: Tensor, network: nn.Module) -> Tensor:
         logits: Tensor = self.windows(inputs, network)  # type: ignore[assignment]
-        return (logits.float() / self.options.temperature).softmax(1)
+        return logits.float().softmax(1)

@@ -38,7 +38,7 @@ class StudySettings:
 
     Attributes:
         fractions: shares of k-space that are measured, each in (0, 1].
-        noises: noise levels, each 0 or more.
+        noises: noise levels, each in [0, 10].
         target: mean Dice that a scan has to reach, in [0, 1].
         scan: the rest of the protocol; its own noise and fraction are not used. A centre larger than what is
             measured is cut down to that.

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
+from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from kseg.pipelines.calibration import require_labels_of
@@ -18,14 +19,32 @@ from kseg.transforms.errors import InputError
 from kseg.transforms.nifti import read_label_map
 
 _STAGE = "fit temperature"
-_SMALLEST = 1e-12
+_SMALLEST = torch.finfo(torch.float32).tiny
 _LOWEST, _HIGHEST = 0.05, 20.0
+
+
+def at_temperature(probabilities: Tensor, temperature: float, axis: int) -> Tensor:
+    """Divide the logits of probabilities by a temperature; classes keep their order.
+
+    Args:
+        probabilities: of each class, summing to 1 along an axis. Averages of several have logits as well: their
+            logarithms, but for a constant, which changes nothing.
+        temperature: a positive number; above 1 the result is less sure.
+        axis: axis of the classes.
+
+    Example:
+        >>> at_temperature(torch.tensor([0.9, 0.1]), 2.0, axis=0)  # 3 to 1
+        tensor([0.7500, 0.2500])
+    """
+    if temperature == 1:
+        return probabilities
+    return (_logits(probabilities) / temperature).softmax(axis)
 
 
 def fit_temperature(cases: Iterable[tuple[NDArray[np.floating], NDArray[np.integer]]]) -> float:
     """Find the temperature at which probabilities give the truth the largest likelihood.
 
-    Logits divided by it give calibrated probabilities of the same most probable classes. Fit it on cases other
+    `at_temperature` then gives calibrated probabilities of the same most probable classes. Fit it on cases other
     than those whose calibration is measured.
 
     Args:
@@ -47,9 +66,8 @@ def fit_temperature(cases: Iterable[tuple[NDArray[np.floating], NDArray[np.integ
     logits, truth = [], []
     for probabilities, labels in cases:
         require_labels_of(probabilities, labels)
-        # Logits but for a constant, which changes nothing.
-        values = torch.from_numpy(np.log(np.maximum(probabilities, _SMALLEST), dtype=np.float32))
-        logits.append(values.flatten(0, -2))
+        values = torch.from_numpy(probabilities.astype(np.float32, copy=False))
+        logits.append(_logits(values).flatten(0, -2))
         truth.append(torch.from_numpy(labels.astype(np.int64)).flatten())
     if not logits:
         raise ValueError("temperature: expected at least one case, received none")
@@ -93,3 +111,8 @@ def read_calibration_cases(
         probabilities = read_probabilities(path, reference)
         known = reference.array < probabilities.shape[-1]
         yield probabilities[known], reference.array[known]
+
+
+def _logits(probabilities: Tensor) -> Tensor:
+    # Those that became zero in float32 count as the smallest that would not have.
+    return probabilities.clamp_min(_SMALLEST).log()

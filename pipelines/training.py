@@ -3,13 +3,17 @@
 import json
 import logging
 import math
+import multiprocessing
+import os
 import signal
+import threading
 import time
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from ignite.engine import Engine, Events
 from monai.engines.utils import IterationEvents
 from monai.engines.workflow import Workflow
@@ -24,9 +28,6 @@ from kseg.transforms.atomic import atomic_path
 from kseg.transforms.errors import InputError
 
 _logger = logging.getLogger(__name__)
-_PATIENCE_S = 60
-"""How long a data worker outlives SIGTERM."""
-
 _RESUME = "resume training"
 
 
@@ -77,8 +78,9 @@ class ResumableTraining:
     with the best validation metric. Both are replaced in one step, so a kill at any moment loses at most the
     epoch in progress. SIGTERM ends the training with exit code 143 after the current iteration and loses
     nothing; in the last iteration of an epoch validation comes first. Either way the resumed training ends with
-    the weights that an uninterrupted one ends with. The weights after each of the last epochs can be kept as well,
-    `FOLDER/epoch_0012.pt` and so on.
+    the weights that an uninterrupted one ends with. A training without a value of the metric has no best weights and
+    ends with a warning. The weights after each of the last epochs can be kept as well, `FOLDER/epoch_0012.pt` and so
+    on.
 
     Args:
         folder: where the files are; made if missing.
@@ -92,7 +94,7 @@ class ResumableTraining:
 
     Raises:
         ValueError: a negative number of epochs.
-        InputError: `resume.pt` does not fit, or it exists and resume is off.
+        InputError: `resume.pt` does not fit, it exists and resume is off, or not all processes see the same one.
     """
 
     def __init__(
@@ -118,13 +120,22 @@ class ResumableTraining:
         self.keep_last = keep_last
         self.best = -math.inf
         self.stopping = False
+        self._handled_before: Any = None
 
     def attach(self, engine: Workflow) -> None:
         """Listen to start, iterations, epochs and end; SIGTERM is handled while the engine runs."""
         engine.add_event_handler(Events.STARTED, self._start)
+        engine.add_event_handler(Events.STARTED, self._listen_last)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._complete_iteration)
-        engine.add_event_handler(Events.EPOCH_COMPLETED, self._complete_epoch)
-        engine.add_event_handler(Events.COMPLETED, signal.signal, signal.SIGTERM, signal.SIG_DFL)
+        engine.add_event_handler(Events.COMPLETED, self._complete)
+        engine.add_event_handler(Events.EXCEPTION_RAISED, self._fail)
+
+    def _listen_last(self, engine: Workflow) -> None:
+        # Added when all others are: what they write of an epoch is there before the state from which it is not
+        # repeated, and they have heard of the end when this one leaves.
+        if not engine.has_event_handler(self._exit):
+            engine.add_event_handler(Events.EPOCH_COMPLETED, self._complete_epoch)
+            engine.add_event_handler(Events.TERMINATE, self._exit)
 
     def _start(self, engine: Workflow) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -135,9 +146,8 @@ class ResumableTraining:
                     path, "start training", "a folder without an earlier training", "one to resume"
                 )
             self._load(path, engine)
-        signal.signal(signal.SIGTERM, self._stop)
-        # Added last, so that the others have heard of the end when this one leaves.
-        engine.add_event_handler(Events.TERMINATE, self._exit)
+        self._require_one_state(path, engine)
+        self._handled_before = signal.signal(signal.SIGTERM, self._stop)
 
     def _stop(self, _signal: int, _frame: FrameType | None) -> None:
         _logger.warning("SIGTERM: saving after this iteration")
@@ -162,6 +172,21 @@ class ResumableTraining:
         engine.state.epoch = epoch
         engine.state.iteration = epoch * engine.state.epoch_length + batch
         _logger.info("resuming after epoch %d, batch %d from %s", epoch, batch, path)
+
+    def _require_one_state(self, path: Path, engine: Workflow) -> None:
+        """Make sure that all processes of a training go on from the same point."""
+        if not (dist.is_available() and dist.is_initialized()):
+            return
+        states: list[Any] = [None] * dist.get_world_size()
+        dist.all_gather_object(states, (engine.state.epoch, engine.state.iteration, self.best))
+        for process, state in enumerate(states):
+            if state != states[0]:
+                expected, received = (
+                    f"epoch {epoch}, iteration {iteration}, best {self.metric} {best:g}"
+                    for epoch, iteration, best in (states[0], state)
+                )
+                expected = f"the state of the first process in all of them, {expected}"
+                raise InputError(path, _RESUME, expected, f"{received} in process {process}")
 
     def _complete_iteration(self, engine: Workflow) -> None:
         # After the last iteration of an epoch come validation and schedule; the state is saved when they are done.
@@ -201,6 +226,23 @@ class ResumableTraining:
         if self.stopping:
             raise SystemExit(128 + signal.SIGTERM)
 
+    def _complete(self) -> None:
+        self._restore_signal()
+        if not (self.folder / "model.pt").exists():
+            _logger.warning(
+                "no epoch had a value of %s: %s is not written", self.metric, self.folder / "model.pt"
+            )
+
+    def _fail(self, error: BaseException) -> None:
+        # SystemExit too.
+        self._restore_signal()
+        raise error
+
+    def _restore_signal(self) -> None:
+        if signal.getsignal(signal.SIGTERM) == self._stop:
+            # None stands for a handler that is not Python's.
+            signal.signal(signal.SIGTERM, self._handled_before or signal.SIG_DFL)
+
 
 def _save(content: dict[str, Any], path: Path) -> None:
     with atomic_path(path) as temporary:
@@ -210,19 +252,27 @@ def _save(content: dict[str, Any], path: Path) -> None:
 class SurviveSigterm:
     """Let a data worker live on when its whole process group is terminated, as schedulers of clusters do.
 
-    The training needs it to finish the iteration. The second SIGTERM is that of the training, which ends its workers
-    so.
+    The training needs it to finish the iteration, and the epoch's validation. Only the training itself ends it, or
+    anyone once the training is gone. Systems on which a signal does not tell who sent it (macOS, Windows) are left
+    as they are: their workers end at once.
     """
 
     def __call__(self, _worker: int) -> None:
         """Begin, in the worker."""
-        signal.signal(signal.SIGTERM, self._survive_once)
+        if not hasattr(signal, "sigwaitinfo"):
+            return
+        parent = multiprocessing.parent_process()
+        # The parent may be a server that forks for the training.
+        training, maker = parent.pid if parent else os.getppid(), os.getppid()
 
-    @staticmethod
-    def _survive_once(*_: object) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        # A training that waits for a worker to end tells it once.
-        signal.alarm(_PATIENCE_S)
+        def wait() -> None:
+            while signal.sigwaitinfo({signal.SIGTERM}).si_pid != training and os.getppid() == maker:
+                pass
+            # Not an error to PyTorch, which watches how workers end.
+            os._exit(0)
+
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=wait, daemon=True).start()
 
 
 class ClippedGradients:
@@ -249,10 +299,12 @@ class ClippedGradients:
 
 
 class EpochLog:
-    """Append one line per epoch to a CSV file: epoch, mean loss, validation metric, learning rate, seconds.
+    """Write one line per epoch to a CSV file: epoch, mean loss, validation metric, learning rate, seconds.
 
     The metric of an epoch without validation is nan. An epoch that was interrupted by SIGTERM and resumed is one line
-    for all of it; in between, `log.partial.json` beside `log.csv` keeps the part that is done.
+    for all of it; in between, `log.partial.json` beside `log.csv` keeps the part that is done. The line of an epoch
+    that is repeated replaces the earlier one. In several processes the loss and the seconds are those of the first
+    one, which is the only one to log; the metric is that of all.
 
     Args:
         path: the file; begun if missing.
@@ -275,11 +327,14 @@ class EpochLog:
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._iterate)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._write)
         engine.add_event_handler(Events.TERMINATE, self._keep_part)
+        engine.add_event_handler(Events.COMPLETED, self._forget_part)
 
     def _begin(self, engine: Workflow) -> None:
         part = json.loads(self.partial.read_text(encoding="utf-8")) if self.partial.exists() else {}
         # That of another checkpoint says nothing of this epoch.
         known = part.get("iteration") == engine.state.iteration
+        if not known:
+            self._forget_part()
         self.losses = part["losses"] if known else []
         self.began = time.monotonic() - (part["seconds"] if known else 0.0)
         self.rate = self.optimizer.param_groups[0]["lr"]
@@ -294,9 +349,10 @@ class EpochLog:
             with atomic_path(self.partial) as temporary:
                 temporary.write_text(json.dumps(part), encoding="utf-8")
 
+    def _forget_part(self) -> None:
+        self.partial.unlink(missing_ok=True)
+
     def _write(self, engine: Workflow) -> None:
-        new = not self.path.exists()
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         validated = self.evaluator.state.epoch == engine.state.epoch
         metric = self.evaluator.state.metrics[self.metric] if validated else math.nan
         loss = sum(self.losses) / len(self.losses)
@@ -304,11 +360,14 @@ class EpochLog:
         _logger.info(
             "epoch %d: loss %.4f, %s %.4f, %.0f s", engine.state.epoch, loss, self.metric, metric, seconds
         )
-        with self.path.open("a", encoding="utf-8") as file:
-            if new:
-                file.write(f"epoch,loss,{self.metric},learning_rate,seconds\n")
-            file.write(f"{engine.state.epoch},{loss:.5f},{metric:.5f},{self.rate:g},{seconds:.1f}\n")
-        self.partial.unlink(missing_ok=True)
+        text = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
+        lines = {line.partition(",")[0]: line for line in text.splitlines()}
+        lines.setdefault("epoch", f"epoch,loss,{self.metric},learning_rate,seconds")
+        epoch = str(engine.state.epoch)
+        lines[epoch] = f"{epoch},{loss:.5f},{metric:.5f},{self.rate:g},{seconds:.1f}"
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_path(self.path) as temporary:
+            temporary.write_text("".join(f"{line}\n" for line in lines.values()), encoding="utf-8")
 
 
 def step_loss(engine: Workflow) -> float:

@@ -30,6 +30,20 @@ def test_instance_normalisation_sees_each_sample_alone(kernel: tuple[int, ...], 
     )
 
 
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("shape", [(1, 3, 1, 1), (2, 3, 1, 1), (1, 3, 1, 1, 1), (2, 3, 1, 1, 1)])
+def test_a_single_value_is_its_own_mean(shape: tuple[int, ...], training: bool, seeded: None):
+    norm = InstanceNorm(3).train(training)
+    torch.nn.init.normal_(norm.bias)
+    x = torch.randn(shape, requires_grad=True)
+    normalised = norm(x)
+    torch.testing.assert_close(
+        normalised, norm.bias.reshape(1, 3, *shape[2:]).expand(shape), rtol=0, atol=1e-3
+    )
+    normalised.sum().backward()
+    torch.testing.assert_close(x.grad, torch.zeros(shape), rtol=0, atol=1e-3)
+
+
 @pytest.mark.parametrize("n_samples", [1, 2])
 @pytest.mark.parametrize(
     ("torchs", "shape", "memory"),

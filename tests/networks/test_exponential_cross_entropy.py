@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 from monai.losses import DiceCELoss
+from torch._subclasses import FakeTensorMode
 
 from kseg.networks.exponential_cross_entropy import ExponentialCrossEntropy
 
@@ -37,6 +38,14 @@ def test_it_takes_what_the_loss_of_monai_takes():
         value.backward()
         assert value.shape == ()
     assert logits.grad is not None
+
+
+def test_nobody_moves_a_loss_to_the_device_of_its_logits():
+    loss = ExponentialCrossEntropy(0.01)
+    # Tensors that compute nothing, but know on which device they are: none of a GPU is needed.
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        logits = torch.zeros(1, 2, 2, 3, 3, device="meta")
+        assert loss(logits, torch.zeros(1, 1, 2, 3, 3, device="meta")).device.type == "meta"
 
 
 def test_no_state_is_kept_in_checkpoints():

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from kseg.networks.attention import class_attention
+from kseg.networks.encoder_decoder import NORMALIZATIONS
 from kseg.networks.normalization import normalize_scan
 from kseg.networks.segnetmri import SegNetMRI
 from kseg.networks.seranet import SERANet
@@ -137,10 +138,11 @@ def test_logits_are_returned_raw(make_network, scan, noise):
 @pytest.mark.parametrize("block", BLOCKS)
 @pytest.mark.parametrize("shape", [(12, 10), (7, 9), (5, 1)])
 @pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("norm", NORMALIZATIONS)
 def test_any_size_and_an_empty_slice_give_finite_logits_of_that_size(
-    block, shape, training, make_network, scan, noise
+    block, shape, training, norm, make_network, scan, noise
 ):
-    network = make_network(block=block).train(training)
+    network = make_network(block=block, norm=norm).train(training)
     image = noise(2, 1, *shape)
     image[1] = 0
     logits = network(scan(image))

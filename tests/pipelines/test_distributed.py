@@ -1,5 +1,8 @@
 """What each process does before an evaluation and on resuming; that two agree is shown with the bundle."""
 
+import math
+import re
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +15,7 @@ from torch import Tensor, nn
 
 from kseg.pipelines.distributed import FirstProcessBuffers, ResumedTraining
 from kseg.pipelines.training import ResumableTraining
+from kseg.transforms.errors import InputError
 
 pytestmark = pytest.mark.usefixtures("seeded")
 
@@ -80,3 +84,32 @@ def test_other_processes_leave_sigterm_to_the_first(tmp_path: Path) -> None:
     )
     assert run(epochs=2).epochs == [1, 2]
     assert list(tmp_path.iterdir()) == []
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+@pytest.mark.parametrize("kind", [ResumableTraining, ResumedTraining])
+def test_all_processes_have_to_see_the_same_checkpoint(
+    kind: type[ResumableTraining], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Run(tmp_path / "first", ResumableTraining)(epochs=2)
+    others: list[tuple[int, int, float]] = []
+
+    def gather(states: list[object], own: object) -> None:
+        states[:] = [own, *others]
+
+    monkeypatch.setattr(dist, "is_initialized", lambda: True)
+    monkeypatch.setattr(dist, "get_world_size", lambda: 1 + len(others))
+    monkeypatch.setattr(dist, "all_gather_object", gather)
+    others[:] = [(2, 2, 0.5)] * 2
+    assert Run(tmp_path / "first", kind)(epochs=3).epochs == [3]
+    before = signal.getsignal(signal.SIGTERM)
+    shutil.rmtree(tmp_path / "first")
+    others[:] = [(0, 0, -math.inf), (2, 2, 0.5)]
+    path = tmp_path / "first" / "resume.pt"
+    message = (
+        f"{path}: resume training: expected the state of the first process in all of them, epoch 0, iteration 0, "
+        "best dice -inf, received epoch 2, iteration 2, best dice 0.5 in process 2"
+    )
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        Run(tmp_path / "first", kind)(epochs=3)
+    assert signal.getsignal(signal.SIGTERM) == before

@@ -243,8 +243,9 @@ def test_averaging_with_the_mirrored_scan_is_asked_for_or_left_to_the_bundle(
     np.testing.assert_array_equal(seg, asked.argmax(-1))
 
 
+@pytest.mark.parametrize("flip", [False, True])
 def test_the_temperature_of_the_bundle_changes_probabilities_but_no_mask(
-    save_kspace: Save, tiny_bundle: Path, tmp_path: Path
+    flip: bool, save_kspace: Save, tiny_bundle: Path, tmp_path: Path
 ) -> None:
     save_kspace(tmp_path / "a.h5")
     written = {}
@@ -255,8 +256,8 @@ def test_the_temperature_of_the_bundle_changes_probabilities_but_no_mask(
         config.write_text(json.dumps({**json.loads(config.read_text()), "temperature": temperature}))
         seal_bundle(bundle)
         output = tmp_path / f"out_{temperature}"
-        segment(tmp_path / "a.h5", output, str(bundle), SegmentSettings(probabilities=True))
-        assert records(output)[0]["temperature"] == temperature
+        segment(tmp_path / "a.h5", output, str(bundle), SegmentSettings(probabilities=True, flip=flip))
+        assert (records(output)[0]["temperature"], records(output)[0]["flip"]) == (temperature, flip)
         written[temperature] = (output / "a_seg.nii.gz").read_bytes(), voxels(output / "a_prob.nii.gz")
     assert written[1.0][0] == written[3.0][0]
     powers = written[1.0][1] ** (1 / 3)

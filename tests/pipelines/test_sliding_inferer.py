@@ -39,6 +39,17 @@ def test_flip_averages_with_the_mirrored_volume() -> None:
     assert torch.allclose(both, SlidingInferer((0, 0, 0), flip=True)(x.flip(-1), network).flip(-1))
 
 
+@pytest.mark.parametrize("temperature", [0.5, 3.0])
+def test_temperature_is_that_of_the_average(temperature: float) -> None:
+    network = Brightness(ramp=0.1)
+    plain, other = (
+        SlidingInferer((0, 0, 0), flip=True, temperature=t)(volume(), network) for t in (1.0, temperature)
+    )
+    powers = plain ** (1 / temperature)
+    torch.testing.assert_close(other, powers / powers.sum(1, keepdim=True))
+    assert torch.equal(other.argmax(1), plain.argmax(1))
+
+
 @pytest.mark.usefixtures("seeded")
 def test_bfloat16_is_that_of_the_convolutions() -> None:
     seen = []

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from kseg.pipelines.calibration import measure_calibration
-from kseg.pipelines.temperature import fit_temperature, read_calibration_cases
+from kseg.pipelines.temperature import at_temperature, fit_temperature, read_calibration_cases
 from kseg.transforms.errors import InputError
 from kseg.transforms.nifti import write_nifti
 
@@ -23,6 +24,29 @@ def drawn(n: int, seed: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     generator = np.random.default_rng(seed)
     probabilities = generator.dirichlet((2.0, 1.0, 1.0, 1.0), n)
     return probabilities, (probabilities.cumsum(-1) < generator.random((n, 1))).sum(-1)
+
+
+@pytest.mark.parametrize("temperature", [0.25, 3.0])
+def test_classes_keep_their_order_at_any_temperature(temperature: float) -> None:
+    probabilities = torch.from_numpy(drawn(1000, 0)[0]).float()
+    probabilities[0] = torch.tensor([0.0, 1.0, 0.0, 0.0])
+    received = at_temperature(probabilities, temperature, axis=1)
+    np.testing.assert_allclose(received, scaled(probabilities.double().numpy(), temperature), atol=1e-6)
+    assert torch.equal(received.argmax(1), probabilities.argmax(1))
+    turned = at_temperature(probabilities.T, temperature, axis=0)
+    torch.testing.assert_close(turned.T, received)
+
+
+def test_temperature_1_changes_no_bit() -> None:
+    probabilities = torch.tensor([[0.1, 0.9, 0.0]])
+    assert torch.equal(at_temperature(probabilities, 1.0, axis=1), probabilities)
+
+
+def test_what_was_fitted_is_what_is_applied() -> None:
+    probabilities, labels = drawn(40_000, 0)
+    too_sure = scaled(probabilities, 0.6).astype(np.float32)
+    fitted = at_temperature(torch.from_numpy(too_sure), fit_temperature([(too_sure, labels)]), axis=1)
+    assert fit_temperature([(fitted.numpy(), labels)]) == pytest.approx(1, abs=1e-3)
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 1.7, 4.0])

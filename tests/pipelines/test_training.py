@@ -6,6 +6,7 @@ import os
 import re
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from kseg.pipelines.training import (
     SeedByEpoch,
     StopOnNonFiniteLoss,
 )
+from kseg.transforms.atomic import atomic_path
 from kseg.transforms.errors import InputError
 
 
@@ -98,6 +100,10 @@ class Run:
         self.trainer.run()
         return self
 
+    def lines(self) -> list[str]:
+        """Lines of the log without the seconds."""
+        return [line.rpartition(",")[0] for line in self.log.read_text().splitlines()]
+
     def state(self) -> list[Tensor]:
         momenta = [value for entry in self.optimizer.state.values() for value in entry.values()]
         return [*self.network.parameters(), *momenta, torch.tensor(self.scheduler.get_last_lr())]
@@ -145,17 +151,14 @@ def test_an_interrupted_training_ends_as_an_uninterrupted_one(iteration, end, er
         assert first.items.drawn + second.items.drawn == whole.items.drawn
     best = saved(tmp_path / "whole", "model.pt"), saved(tmp_path / "parts", "model.pt")
     assert equal([*best[0].values()], [*best[1].values()])
-    logs = [[line.rpartition(",")[0] for line in run.log.read_text().splitlines()] for run in (whole, second)]
-    # All but the seconds: a loss is the mean over both parts of an epoch.
-    assert logs[0] == logs[1]
-    assert len(logs[0]) == 4
+    # A loss is the mean over both parts of an epoch.
+    assert second.lines() == whole.lines()
+    assert len(whole.lines()) == 4
     assert not (tmp_path / "parts/log.partial.json").exists()
 
 
 @pytest.mark.parametrize("iteration", [7, 8, 9, 10])
-def test_a_training_that_stops_between_two_steps_of_one_item_goes_on_with_the_next(
-    iteration: int, tmp_path: Path
-) -> None:
+def test_a_training_that_stops_between_two_steps_of_one_item_goes_on_with_the_next(iteration, tmp_path):
     initial = torch.get_rng_state()
     whole = Run(tmp_path / "whole", parts=2)()
     torch.set_rng_state(initial)
@@ -165,13 +168,22 @@ def test_a_training_that_stops_between_two_steps_of_one_item_goes_on_with_the_ne
 
 
 def test_sigterm_is_told_by_the_exit_code_and_handled_only_while_the_training_runs(tmp_path):
+    signal.signal(signal.SIGTERM, before := lambda *_: None)
     run = Run(tmp_path).on_iteration(5, terminate)
     with pytest.raises(SystemExit) as exit_info:
         run()
     assert exit_info.value.code == 143
     assert (saved(tmp_path)["epoch"], saved(tmp_path)["batch"]) == (1, 2)
+    assert signal.getsignal(signal.SIGTERM) == before
     Run(tmp_path)()
-    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_sigterm_is_handled_as_before_when_a_training_ends_by_an_error(tmp_path):
+    signal.signal(signal.SIGTERM, before := lambda *_: None)
+    with pytest.raises(ConnectionError, match="the machine is gone"):
+        Run(tmp_path).on_iteration(5, crash)()
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_sigterm_in_the_last_iteration_of_an_epoch_waits_for_its_validation(tmp_path):
@@ -331,6 +343,40 @@ def test_the_log_counts_the_seconds_of_both_parts_of_an_epoch(tmp_path):
     run = Run(tmp_path)()
     seconds = [float(line.rpartition(",")[2]) for line in run.log.read_text().splitlines()[1:]]
     assert [value >= 1000.0 for value in seconds] == [False, True, False]
+
+
+@pytest.mark.parametrize("killed_at", ["log.csv", "resume.pt"])
+@pytest.mark.parametrize("epoch", [1, 2, 3])
+def test_a_kill_while_an_epoch_is_written_costs_no_line_of_the_log(killed_at, epoch, tmp_path, monkeypatch):
+    initial = torch.get_rng_state()
+    whole = Run(tmp_path / "whole")()
+    torch.set_rng_state(initial)
+    run = Run(tmp_path / "parts")
+
+    @contextmanager
+    def killed(path: Path) -> Iterator[Path]:
+        if path.name == killed_at and run.trainer.state.epoch == epoch:
+            crash()
+        with atomic_path(path) as temporary:
+            yield temporary
+
+    monkeypatch.setattr("kseg.pipelines.training.atomic_path", killed)
+    with pytest.raises(ConnectionError):
+        run()
+    monkeypatch.undo()
+    if epoch == 1:
+        torch.set_rng_state(initial)
+    assert Run(tmp_path / "parts")().lines() == whole.lines()
+    assert [line.partition(",")[0] for line in whole.lines()] == ["epoch", "1", "2", "3"]
+
+
+def test_a_training_without_best_weights_says_so(tmp_path, caplog):
+    Run(tmp_path / "never", epochs=2, val_interval=3)()
+    path = tmp_path / "never/model.pt"
+    assert caplog.messages == [f"no epoch had a value of metric: {path} is not written"]
+    assert saved(tmp_path / "never")["epoch"] == 2
+    Run(tmp_path / "once", epochs=3, val_interval=3)()
+    assert len(caplog.messages) == 1
 
 
 def test_the_log_has_a_line_per_epoch(tmp_path):

@@ -209,21 +209,67 @@ def test_a_compiled_training_is_the_training_and_keeps_the_names_of_its_weights(
     assert losses[1] == pytest.approx(losses[0], abs=1e-4)
 
 
-def test_a_data_worker_outlives_one_sigterm_and_not_two() -> None:
-    program = """
-import time
+@pytest.mark.skipif(not hasattr(signal, "sigwaitinfo"), reason="signals do not tell who sent them")
+@pytest.mark.parametrize("context", ["fork", "forkserver"])
+def test_a_data_worker_ends_by_its_training_alone(context: str) -> None:
+    """However often others terminate it; and the training does not wait for it when it ends by an error itself."""
+    program = f"""
+import subprocess
+from torch.utils.data import DataLoader
 from kseg.pipelines.training import SurviveSigterm
-SurviveSigterm()(0)
-print("ready", flush=True)
-while True:
-    time.sleep(0.1)
+data = DataLoader(range(9), num_workers=1, worker_init_fn=SurviveSigterm(), multiprocessing_context="{context}")
+loader = iter(data)
+next(loader)
+worker = loader._workers[0]
+for _ in range(3):
+    subprocess.run(["kill", str(worker.pid)], check=True)
+    worker.join(0.3)
+    print(worker.is_alive(), flush=True)
+print([int(value) for value in loader], flush=True)
+loader = iter(data)
+print(int(next(loader)), flush=True)
+raise ConnectionError("the training is over")
 """
-    worker = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
-    assert worker.stdout is not None
-    with worker.stdout:
-        assert worker.stdout.readline() == "ready\n"
-        worker.terminate()
-        with pytest.raises(subprocess.TimeoutExpired):
-            worker.wait(1)
-        worker.terminate()
-        assert worker.wait(30) == -signal.SIGTERM
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE / 6
+    )
+    expected = ["True", "True", "True", str(list(range(1, 9))), "0"]
+    assert done.stdout.splitlines() == expected, done.stderr[-2000:]
+    assert done.stderr.splitlines()[-1] == "ConnectionError: the training is over"
+    assert done.returncode == 1
+
+
+@pytest.mark.skipif(not hasattr(signal, "sigwaitinfo"), reason="signals do not tell who sent them")
+def test_a_data_worker_whose_training_is_gone_ends_by_anyone() -> None:
+    program = """
+import os, signal, time
+from kseg.pipelines.training import SurviveSigterm
+training = os.fork()
+if training == 0:
+    worker = os.fork()
+    if worker == 0:
+        SurviveSigterm()(0)
+        print(os.getpid(), flush=True)
+        while True:
+            time.sleep(0.1)
+    time.sleep(1000)
+input()
+os.kill(training, signal.SIGKILL)
+os.waitpid(training, 0)
+print("gone", flush=True)
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        worker = int(process.stdout.readline())
+        os.kill(worker, signal.SIGTERM)
+        time.sleep(0.3)
+        os.kill(worker, 0)
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "gone\n"
+        os.kill(worker, signal.SIGTERM)
+        # It holds the other end too: there is an end of the file when both are gone.
+        assert process.stdout.readline() == ""
