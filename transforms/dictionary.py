@@ -61,6 +61,24 @@ def kspace_entry(item: Item, key: Hashable) -> Tensor:
     return kspace
 
 
+def require_fully_sampled(item: Item, mask_key: str) -> None:
+    """Refuse an item whose mask says that it is under-sampled; one without a mask is taken as fully sampled.
+
+    Args:
+        item: the item.
+        mask_key: name of the mask.
+
+    Raises:
+        ValueError: a mask that is somewhere False.
+    """
+    if mask_key in item and not bool(torch.as_tensor(item[mask_key]).all()):
+        mask = torch.as_tensor(item[mask_key])
+        raise ValueError(
+            f"{mask_key}: expected fully sampled k-space, received a mask that is True "
+            f"for {int(mask.sum())} of {mask.numel()}"
+        )
+
+
 class FFT2cd(MapTransform):
     """Transform images to k-space, in place: `fft2c`.
 

@@ -5,6 +5,7 @@ phantom, `AddNoised` noisy k-space; `LoadKSpaced` starts from stored k-space. Wh
 no tensor lies beside it under MONAI's name, `{key}_meta_dict`.
 """
 
+import math
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +16,7 @@ from monai.utils import PostFix, ensure_tuple
 
 from kseg.transforms.coil_maps import coil_maps
 from kseg.transforms.coils import root_sum_of_squares
-from kseg.transforms.dictionary import Item, kspace_entry
+from kseg.transforms.dictionary import Item, kspace_entry, require_fully_sampled
 from kseg.transforms.fourier import ifft2c
 from kseg.transforms.grid import AcquisitionGrid
 from kseg.transforms.head import head_from_labels
@@ -171,7 +172,7 @@ class ScanKSpaced(ItemRandomTransform):
 class AddNoised(ItemRandomTransform):
     """Add white noise to fully sampled k-space, in place: `noise_sigma` and `add_noise`.
 
-    Sigma is stored in `{key}_meta_dict`. Keys get independent noise.
+    Sigma is stored in `{key}_meta_dict`, with the noise that was there before. Keys get independent noise.
 
     Args:
         keys: k-space, `(slice, coil, y, x)` or `(coil, y, x)`.
@@ -181,7 +182,11 @@ class AddNoised(ItemRandomTransform):
         protocol: nominal sequence and tissue table of a tissue reference.
         seed: seed of the run, see `ItemRandomTransform`.
         item_key: names the item, see `ItemRandomTransform`.
+        mask_key: mask of the k-space; without one it is taken as fully sampled.
         allow_missing_keys: let items without a key pass.
+
+    Raises:
+        ValueError: in a call, an item that is under-sampled already, or what `noise_sigma` refuses.
 
     Example:
         >>> import torch
@@ -199,9 +204,11 @@ class AddNoised(ItemRandomTransform):
         protocol: ScanProtocol | None = None,
         seed: int = 0,
         item_key: KeysCollection | None = None,
+        mask_key: str = "mask",
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, seed, item_key, allow_missing_keys)
+        self.mask_key = mask_key
         self.level = level
         self.reference = reference
         self.protocol = protocol or ScanProtocol()
@@ -213,6 +220,7 @@ class AddNoised(ItemRandomTransform):
         generator_of = self.item_generators(item, "noise")
         for key in self.key_iterator(item):
             kspace = kspace_entry(item, key)
+            require_fully_sampled(item, self.mask_key)
             sigma = noise_sigma(
                 self.level,
                 self.reference,
@@ -221,7 +229,8 @@ class AddNoised(ItemRandomTransform):
                 image=root_sum_of_squares(ifft2c(kspace)) if self.reference in ("image_max", "rms") else None,
             )
             item[key] = add_noise(kspace, sigma, generator_of(self.keys.index(key)))
-            item[PostFix.meta(key)] = {**item.get(PostFix.meta(key), {}), "sigma": sigma}
+            meta = item.get(PostFix.meta(key), {})
+            item[PostFix.meta(key)] = {**meta, "sigma": math.hypot(meta.get("sigma", 0.0), sigma)}
         return item
 
 

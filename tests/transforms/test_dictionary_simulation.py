@@ -174,6 +174,23 @@ def test_noise_keeps_what_is_known_about_the_kspace():
     assert meta["sigma"] == 0.0
 
 
+def test_noise_adds_in_squares_to_the_noise_that_is_there(tmp_path: Path):
+    path = stored(tmp_path / "a.h5", random_kspace(3, 2, 5, 4), sigma=0.3)
+    result = Compose([LoadKSpaced("kspace"), AddNoised("kspace", 0.4, "absolute")])({"kspace": path})
+    assert result["kspace_meta_dict"]["sigma"] == pytest.approx(0.5)
+
+
+def test_noise_is_for_fully_sampled_kspace():
+    mask = torch.tensor([True, False, True, True])
+    item = {"kspace": random_kspace(2, 5, 4) * mask, "mask": mask}
+    expected = r"^mask: expected fully sampled k-space, received a mask that is True for 3 of 4$"
+    with pytest.raises(ValueError, match=expected):
+        AddNoised("kspace", 1.0, "absolute")(item)
+    with pytest.raises(ValueError, match=r"^lines: expected fully sampled k-space"):
+        AddNoised("kspace", 1.0, "absolute", mask_key="lines")({**item, "lines": mask})
+    assert AddNoised("data", allow_missing_keys=True)(item).keys() == item.keys()
+
+
 def test_noise_on_meta_tensors_and_not_on_real_data():
     result = AddNoised("kspace", 1.0, "absolute")({"kspace": MetaTensor(random_kspace(2, 5, 4))})["kspace"]
     assert isinstance(result, MetaTensor)
