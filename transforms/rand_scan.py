@@ -3,7 +3,7 @@
 Both are MONAI random transforms: their state is set from outside, so that an item is the same in every worker.
 """
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,6 +15,7 @@ from kseg.transforms.channels import complex_to_channels, network_input
 from kseg.transforms.coil_maps import coil_maps
 from kseg.transforms.curriculum import curriculum_fraction
 from kseg.transforms.deformation import DeformationStrength, random_deformation
+from kseg.transforms.dictionary import Item
 from kseg.transforms.fourier import ifft2c
 from kseg.transforms.head import CrispHead
 from kseg.transforms.neighbours import neighbour_slices
@@ -26,8 +27,6 @@ from kseg.transforms.scan import Readout, scan_kspace
 from kseg.transforms.sequences import GradientEcho, InversionRecovery, SpinEcho
 from kseg.transforms.slab import slab_fractions
 from kseg.transforms.tissues import load_tissue_table, tissue_list
-
-Item = Mapping[Hashable, Any]
 
 _BRAIN: tuple[Literal["csf", "gm", "wm"], ...] = ("csf", "gm", "wm")
 

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import ismrmrd
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
