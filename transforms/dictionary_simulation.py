@@ -27,7 +27,7 @@ from kseg.transforms.nifti import read_label_map
 from kseg.transforms.noise import NoiseReference, add_noise, noise_sigma
 from kseg.transforms.phantom import make_phantom
 from kseg.transforms.scan import Readout, scan_kspace
-from kseg.transforms.sequences import GradientEcho, InversionRecovery, SpinEcho
+from kseg.transforms.sequences import GradientEcho, InversionRecovery, SpinEcho, require_time_jitter
 from kseg.transforms.tissues import load_tissue_table, tissue_list
 
 
@@ -41,6 +41,9 @@ class ScanProtocol:
         n_coils: number of receive coils, see `coil_maps`.
         bandwidth: full receiver bandwidth, hertz; none for a readout without decay.
         jitter: largest relative change of TE and of TR, drawn anew for each scan.
+
+    Raises:
+        ValueError: a change of 1 and more, or one with which the times may not fit into each other.
     """
 
     sequence: SpinEcho | GradientEcho | InversionRecovery = field(default_factory=SpinEcho)
@@ -48,6 +51,9 @@ class ScanProtocol:
     n_coils: int = 1
     bandwidth: float | None = 80e3
     jitter: float = 0.0
+
+    def __post_init__(self) -> None:
+        require_time_jitter(self.sequence, self.jitter)
 
 
 class LoadLabelMapd(MapTransform):

@@ -24,7 +24,7 @@ from kseg.transforms.rand_sequence import RandSequence
 from kseg.transforms.random_field import random_field
 from kseg.transforms.scan import Readout, scan_kspace
 from kseg.transforms.slab import SampledHead, sample_head
-from kseg.transforms.tissues import Tissue, load_tissue_table, tissue_list
+from kseg.transforms.tissues import Tissue, load_tissue_table, require_tissue_jitter, tissue_list
 
 CONTRASTS = (
     RandSequence("spin_echo", te=(0.009, 0.014), tr=(0.5, 0.65)),
@@ -112,7 +112,7 @@ class RandContrastsd(Randomizable, Transform):
         acquired_mm: size of the acquired voxels in plane; images are interpolated to the grid.
 
     Raises:
-        ValueError: no contrast.
+        ValueError: no contrast, or a change of 1 and more.
     """
 
     def __init__(
@@ -127,6 +127,7 @@ class RandContrastsd(Randomizable, Transform):
     ) -> None:
         if not contrasts:
             raise ValueError("contrasts: expected at least one sequence, received none")
+        require_tissue_jitter(tissue_jitter)
         self.contrasts = contrasts
         self.tissues = load_tissue_table(tissues)
         self.tissue_jitter = tissue_jitter

@@ -303,3 +303,12 @@ def test_a_bundle_simulates_from_a_label_map_to_network_input(label_map: Path, t
     assert not torch.equal(simulation({**item, "subject": "head_02"})["kspace"], result["kspace"])
     path = stored(tmp_path / "a.h5", random_kspace(2, 1, 5, 4))
     assert parser.get_parsed_content("loading")({"kspace": str(path)})["kspace"].shape == (2, 1, 5, 4)
+
+
+def test_a_protocol_is_one_that_every_scan_can_have():
+    with pytest.raises(ValueError, match=r"^time jitter: expected 0 or more and below 1, received 1\.5$"):
+        ScanProtocol(jitter=1.5)
+    with pytest.raises(
+        ValueError, match=r"^sequence times in seconds: expected .* received te 0\.12, tr 0\.1$"
+    ):
+        ScanProtocol(SpinEcho(te=0.08, tr=0.2), jitter=0.5)
