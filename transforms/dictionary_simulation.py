@@ -12,11 +12,11 @@ from typing import Any
 
 from monai.config import KeysCollection
 from monai.transforms import MapTransform
-from monai.utils import PostFix, ensure_tuple
+from monai.utils import PostFix
 
 from kseg.transforms.coil_maps import coil_maps
 from kseg.transforms.coils import root_sum_of_squares
-from kseg.transforms.dictionary import Item, kspace_entry, require_fully_sampled
+from kseg.transforms.dictionary import Item, kspace_entry, one_for_each, require_fully_sampled
 from kseg.transforms.fourier import ifft2c
 from kseg.transforms.grid import AcquisitionGrid
 from kseg.transforms.head import head_from_labels
@@ -151,8 +151,8 @@ class ScanKSpaced(ItemRandomTransform):
         super().__init__(keys, seed, item_key, allow_missing_keys)
         self.protocol = protocol or ScanProtocol()
         self.tissues = load_tissue_table(self.protocol.tissues)
-        self.label_keys = _one_for_each("label keys", self.keys, label_keys)
-        self.maps_keys = _one_for_each("maps keys", self.keys, maps_keys)
+        self.label_keys = one_for_each("label keys", self.keys, label_keys)
+        self.maps_keys = one_for_each("maps keys", self.keys, maps_keys)
 
     def __call__(self, data: Item) -> dict[Hashable, Any]:
         """Return a copy of the item with k-space, labels and sensitivities."""
@@ -243,17 +243,19 @@ class AddNoised(ItemRandomTransform):
 class LoadKSpaced(MapTransform):
     """Read k-space files: the path becomes k-space `(slice, coil, y, x)`.
 
-    Beside it are stored the mask, and in `{key}_meta_dict` the path, the affine, the subject,
-    `mask_inferred`, and sigma and the seed where the file knows them.
+    Beside it are stored the mask, sensitivities `(coil, slice or 1, y, x)` where the file has them, and in
+    `{key}_meta_dict` the path, the affine, the subject, `mask_inferred`, the `notes` of the reader, one on each
+    line, and sigma and the seed where the file knows them.
 
     Args:
         keys: paths of files that `read_kspace` takes.
         mask_keys: where the masks go, one for each key.
+        maps_keys: where the sensitivities go, one for each key.
         subject_key: where the name of the subject goes, unless the item has one.
         allow_missing_keys: let items without a key pass.
 
     Raises:
-        ValueError: not one mask key for each key.
+        ValueError: not one mask key and one maps key for each key.
         InputError: in a call, a file that cannot be used.
     """
 
@@ -261,17 +263,19 @@ class LoadKSpaced(MapTransform):
         self,
         keys: KeysCollection,
         mask_keys: KeysCollection = "mask",
+        maps_keys: KeysCollection = "maps",
         subject_key: str = "subject",
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
-        self.mask_keys = _one_for_each("mask keys", self.keys, mask_keys)
+        self.mask_keys = one_for_each("mask keys", self.keys, mask_keys)
+        self.maps_keys = one_for_each("maps keys", self.keys, maps_keys)
         self.subject_key = subject_key
 
     def __call__(self, data: Item) -> dict[Hashable, Any]:
-        """Return a copy of the item with k-space and its mask."""
+        """Return a copy of the item with k-space, its mask and its sensitivities."""
         item = dict(data)
-        for key, mask_key in self.key_iterator(item, self.mask_keys):
+        for key, mask_key, maps_key in self.key_iterator(item, self.mask_keys, self.maps_keys):
             volume = read_kspace(item[key])
             known = {"sigma": volume.sigma, "seed": volume.seed}
             item[PostFix.meta(key)] = {
@@ -279,17 +283,14 @@ class LoadKSpaced(MapTransform):
                 "affine": volume.affine,
                 "subject": volume.subject,
                 "mask_inferred": volume.mask_inferred,
+                # Lists of different lengths make no batch.
+                "notes": "\n".join(volume.notes),
                 # Batches cannot be made of None.
                 **{name: value for name, value in known.items() if value is not None},
             }
             item[key] = volume.kspace
             item[mask_key] = volume.mask
+            if volume.maps is not None:
+                item[maps_key] = volume.maps
             item.setdefault(self.subject_key, volume.subject)
         return item
-
-
-def _one_for_each(name: str, keys: tuple[Hashable, ...], others: KeysCollection) -> tuple[Hashable, ...]:
-    received: tuple[Hashable, ...] = ensure_tuple(others)
-    if len(received) != len(keys):
-        raise ValueError(f"{name}: expected one for each of {list(keys)}, received {list(received)}")
-    return received

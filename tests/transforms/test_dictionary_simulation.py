@@ -10,10 +10,12 @@ from monai.data import MetaTensor, list_data_collate
 from monai.transforms import Compose
 from torch import Tensor
 
-from kseg.transforms.channels import split_network_input
+from kseg.transforms import dictionary_simulation
+from kseg.transforms.channels import complex_to_channels, split_network_input
 from kseg.transforms.coil_maps import coil_maps
+from kseg.transforms.coil_preparation import prepare_coils
 from kseg.transforms.coils import root_sum_of_squares
-from kseg.transforms.dictionary import NetworkInputd
+from kseg.transforms.dictionary import NetworkInputd, PrepareCoilsd
 from kseg.transforms.dictionary_sampling import GaussianLinesd, MaskDraw
 from kseg.transforms.dictionary_simulation import (
     AddNoised,
@@ -212,17 +214,41 @@ def test_a_file_is_loaded_with_its_mask_and_what_is_known(tmp_path: Path):
         "filename_or_obj": str(path),
         "subject": "head_01",
         "mask_inferred": False,
+        "notes": "",
         "sigma": 0.1,
         "seed": 3,
     }
 
 
+def test_stored_sensitivities_reach_the_network(tmp_path: Path):
+    kspace, maps = random_kspace(3, 2, 5, 4), random_kspace(2, 1, 5, 4)
+    path = stored(tmp_path / "a.h5", kspace, maps=maps)
+    loaded = LoadKSpaced("kspace")({"kspace": path})
+    assert torch.equal(loaded["maps"], maps)
+    chain = Compose([PrepareCoilsd("kspace"), NetworkInputd("kspace", maps_key="maps")])
+    prepared = prepare_coils(kspace, torch.ones(3, 1, 4, dtype=torch.bool), maps)
+    assert prepared.maps is not None
+    result = chain(loaded)
+    assert torch.equal(result["maps"], complex_to_channels(prepared.maps.movedim(1, 0)))
+    assert result["kspace_meta_dict"]["notes"] == "sensitivities as stored"
+
+
+def test_what_a_reader_did_is_noted(monkeypatch: pytest.MonkeyPatch):
+    done = ("echo 1 of 2", "4 coils pre-whitened")
+    volume = KSpaceVolume(
+        random_kspace(3, 2, 5, 4), torch.ones(4, dtype=torch.bool), AFFINE, None, None, "x", notes=done
+    )
+    monkeypatch.setattr(dictionary_simulation, "read_kspace", lambda path: volume)
+    assert LoadKSpaced("kspace")({"kspace": "a.h5"})["kspace_meta_dict"]["notes"] == "\n".join(done)
+
+
 def test_several_files_have_several_masks_and_unknown_values_are_left_out(tmp_path: Path):
     kspace = random_kspace(3, 2, 5, 4)
     paths = {key: stored(tmp_path / f"{key}.h5", kspace, sigma=None, seed=None) for key in "ab"}
-    load = LoadKSpaced(["a", "b"], mask_keys=["mask_a", "mask_b"])
+    load = LoadKSpaced(["a", "b"], mask_keys=["mask_a", "mask_b"], maps_keys=["maps_a", "maps_b"])
     result = load({**paths, "subject": "given"})
     assert {"mask_a", "mask_b"} <= set(result)
+    assert not {"maps_a", "maps_b"} & set(result)
     assert result["subject"] == "given"
     assert not {"sigma", "seed"} & set(result["a_meta_dict"])
     batch = list_data_collate([result, result])
@@ -234,6 +260,10 @@ def test_keys_that_go_together_are_as_many():
         ValueError, match=r"mask keys: expected one for each of \['a', 'b'\], received \['mask'\]"
     ):
         LoadKSpaced(["a", "b"])
+    with pytest.raises(
+        ValueError, match=r"maps keys: expected one for each of \['a', 'b'\], received \['maps'\]"
+    ):
+        LoadKSpaced(["a", "b"], mask_keys=["c", "d"])
     with pytest.raises(
         ValueError, match=r"label keys: expected one for each of \['a', 'b'\], received \['label'\]"
     ):
