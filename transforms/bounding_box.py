@@ -14,7 +14,7 @@ def bounding_box(inside: npt.NDArray[np.bool_], margin: int) -> tuple[slice, ...
 
     Example:
         >>> bounding_box(np.array([False, False, False, True, False]), margin=2)
-        (slice(1, 7, None),)
+        (slice(1, 6, None),)
     """
     box = find_objects(inside.astype(np.uint8))[0]
     return tuple(slice(max(0, extent.start - margin), extent.stop + margin) for extent in box)
