@@ -85,7 +85,7 @@ class ContrastSegmenter:
         grid = InputGrid(
             affine=np.asarray(volume["image"].meta["original_affine"]),
             to_grid=lambda values: values.permute(3, 2, 0, 1).contiguous().numpy(),
-            notes=list(volume["image"].meta.get("notes", ())),
+            notes=volume["image"].meta.get("notes", "").splitlines(),
             files=tuple(paths),
         )
         sizes = dict(zip(("x", "y", "z"), restored.shape[1:], strict=True))

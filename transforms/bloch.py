@@ -99,9 +99,10 @@ class BlochScanner:
             k-space `(slice, coil, y, x)`, complex64.
 
         Raises:
-            ValueError: counts or grids that disagree, or an off-resonance map without a readout.
+            ValueError: counts or grids that disagree, an off-resonance map without a readout, or a readout that
+                does not fit between the pulses of the sequence.
         """
-        check_scan(fractions, tissues, maps, readout, b0, b1)
+        check_scan(fractions, tissues, sequence, maps, readout, b0, b1)
         n_slices, n_y, n_x = fractions.shape[1:]
         times = torch.zeros(n_y, dtype=torch.float64) if readout is None else readout.times(n_y)
         properties = torch.tensor(

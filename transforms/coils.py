@@ -42,7 +42,7 @@ def combine(coil_images: Tensor, maps: Tensor) -> Tensor:
         Image `(... y x)`.
 
     Raises:
-        ValueError: coil images and maps disagree in y or x.
+        ValueError: coil images and maps disagree in y or x, or in the number of coils.
 
     Example:
         >>> maps = torch.tensor([0.6, 0.8j])[:, None, None]
@@ -50,6 +50,11 @@ def combine(coil_images: Tensor, maps: Tensor) -> Tensor:
         tensor([[1.+0.j]])
     """
     _check_grids("coil images", coil_images, maps)
+    # One map would broadcast, and the result be a plain sum.
+    if coil_images.shape[-3] != maps.shape[-3]:
+        raise ValueError(
+            f"coils: expected as many coil images as maps, received {coil_images.shape[-3]} and {maps.shape[-3]}"
+        )
     return (coil_images * maps.conj()).sum(-3)
 
 

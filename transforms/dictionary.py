@@ -11,9 +11,11 @@ from typing import Any
 import torch
 from monai.config import KeysCollection
 from monai.transforms import MapTransform
+from monai.utils import PostFix, ensure_tuple
 from torch import Tensor
 
 from kseg.transforms.channels import complex_to_channels, network_input
+from kseg.transforms.coil_preparation import prepare_coils
 from kseg.transforms.coils import combine, expand, root_sum_of_squares
 from kseg.transforms.fourier import fft2c, ifft2c
 
@@ -59,6 +61,41 @@ def kspace_entry(item: Item, key: Hashable) -> Tensor:
             f"received shape {tuple(kspace.shape)}"
         )
     return kspace
+
+
+def require_fully_sampled(item: Item, mask_key: str) -> None:
+    """Refuse an item whose mask says that it is under-sampled; one without a mask is taken as fully sampled.
+
+    Args:
+        item: the item.
+        mask_key: name of the mask.
+
+    Raises:
+        ValueError: a mask that is somewhere False.
+    """
+    if mask_key in item and not bool(torch.as_tensor(item[mask_key]).all()):
+        mask = torch.as_tensor(item[mask_key])
+        raise ValueError(
+            f"{mask_key}: expected fully sampled k-space, received a mask that is True "
+            f"for {int(mask.sum())} of {mask.numel()}"
+        )
+
+
+def one_for_each(name: str, keys: tuple[Hashable, ...], others: KeysCollection) -> tuple[Hashable, ...]:
+    """Bring the keys of what belongs to other keys into a tuple.
+
+    Args:
+        name: what the keys are of, for the message.
+        keys: what they belong to.
+        others: one for each of them.
+
+    Raises:
+        ValueError: more or fewer.
+    """
+    received: tuple[Hashable, ...] = ensure_tuple(others)
+    if len(received) != len(keys):
+        raise ValueError(f"{name}: expected one for each of {list(keys)}, received {list(received)}")
+    return received
 
 
 class FFT2cd(MapTransform):
@@ -148,6 +185,57 @@ class CombineCoilsd(MapTransform):
         for key in self.key_iterator(item):
             coil_images = complex_entry(item, key)
             item[key] = combine(coil_images, _maps_of(item, self.maps_key, coil_images.ndim))
+        return item
+
+
+class PrepareCoilsd(MapTransform):
+    """Bring the scans of any number of coils to what a network takes, in place: `prepare_coils`.
+
+    Sensitivities come from the item, or are estimated and added to it; a scan of one coil needs none. What was done
+    is added to the `notes` in `{key}_meta_dict`, one on each line.
+
+    Args:
+        keys: k-space of volumes, `(slice, coil, y, x)`.
+        mask_keys: bool masks, `(x,)`, `(slice, x)` or `(slice, y, x)`, one for each key.
+        maps_keys: sensitivities, `(coil, slice or 1, y, x)`, one for each key.
+        allow_missing_keys: let items without a key pass.
+
+    Raises:
+        ValueError: not one mask key and one maps key for each key; in a call, k-space of a slice, or what
+            `prepare_coils` refuses.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        mask_keys: KeysCollection = "mask",
+        maps_keys: KeysCollection = "maps",
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.mask_keys = one_for_each("mask keys", self.keys, mask_keys)
+        self.maps_keys = one_for_each("maps keys", self.keys, maps_keys)
+
+    def __call__(self, data: Item) -> dict[Hashable, Any]:
+        """Return a copy of the item with few coils and their sensitivities."""
+        item = dict(data)
+        for key, mask_key, maps_key in self.key_iterator(item, self.mask_keys, self.maps_keys):
+            kspace, mask = kspace_entry(item, key), torch.as_tensor(item[mask_key])
+            if kspace.ndim != 4:
+                received = f"shape {tuple(kspace.shape)}"
+                raise ValueError(
+                    f"{key}: expected k-space of a volume (slice, coil, y, x), received {received}"
+                )
+            if mask.ndim < 3:
+                mask = mask.expand(len(kspace), kspace.shape[-1])[:, None]
+            known = complex_entry(item, maps_key) if maps_key in item else None
+            scan = prepare_coils(kspace, mask, known)
+            item[key] = scan.kspace
+            if scan.maps is not None:
+                item[maps_key] = scan.maps
+            meta = item.get(PostFix.meta(key), {})
+            notes = [*meta.get("notes", "").splitlines(), *scan.notes]
+            item[PostFix.meta(key)] = {**meta, "notes": "\n".join(notes)}
         return item
 
 

@@ -12,7 +12,7 @@ import torch
 from monai.config import KeysCollection
 from torch import Tensor
 
-from kseg.transforms.dictionary import Item, kspace_entry
+from kseg.transforms.dictionary import Item, kspace_entry, require_fully_sampled
 from kseg.transforms.item_random import ItemRandomTransform
 from kseg.transforms.sampling import equispaced_lines, gaussian_lines, line_count, poisson_disc, uniform_lines
 
@@ -87,7 +87,7 @@ class SampleKSpaced(ItemRandomTransform):
         volumes = {key: kspace_entry(item, key) for key in self.key_iterator(item)}
         if not volumes:
             return item
-        _require_fully_sampled(item, self.draw.mask_key)
+        require_fully_sampled(item, self.draw.mask_key)
         mask = self._masks(item, _common_grid(volumes))
         for key, kspace in volumes.items():
             sampled = _along_coils(mask, kspace)
@@ -218,15 +218,6 @@ def _common_grid(volumes: dict[Hashable, Tensor]) -> tuple[int, ...]:
             f"one mask for all keys: expected k-space on one (slice, y, x) grid, received {received}"
         )
     return first
-
-
-def _require_fully_sampled(item: Item, mask_key: str) -> None:
-    if mask_key in item and not bool(torch.as_tensor(item[mask_key]).all()):
-        mask = torch.as_tensor(item[mask_key])
-        raise ValueError(
-            f"{mask_key}: expected fully sampled k-space, received a mask that is True "
-            f"for {int(mask.sum())} of {mask.numel()}"
-        )
 
 
 def _along_coils(mask: Tensor, kspace: Tensor) -> Tensor:

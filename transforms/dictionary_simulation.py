@@ -5,17 +5,18 @@ phantom, `AddNoised` noisy k-space; `LoadKSpaced` starts from stored k-space. Wh
 no tensor lies beside it under MONAI's name, `{key}_meta_dict`.
 """
 
+import math
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Any
 
 from monai.config import KeysCollection
 from monai.transforms import MapTransform
-from monai.utils import PostFix, ensure_tuple
+from monai.utils import PostFix
 
 from kseg.transforms.coil_maps import coil_maps
 from kseg.transforms.coils import root_sum_of_squares
-from kseg.transforms.dictionary import Item, kspace_entry
+from kseg.transforms.dictionary import Item, kspace_entry, one_for_each, require_fully_sampled
 from kseg.transforms.fourier import ifft2c
 from kseg.transforms.grid import AcquisitionGrid
 from kseg.transforms.head import head_from_labels
@@ -26,7 +27,7 @@ from kseg.transforms.nifti import read_label_map
 from kseg.transforms.noise import NoiseReference, add_noise, noise_sigma
 from kseg.transforms.phantom import make_phantom
 from kseg.transforms.scan import Readout, scan_kspace
-from kseg.transforms.sequences import GradientEcho, InversionRecovery, SpinEcho
+from kseg.transforms.sequences import GradientEcho, InversionRecovery, SpinEcho, require_time_jitter
 from kseg.transforms.tissues import load_tissue_table, tissue_list
 
 
@@ -40,6 +41,9 @@ class ScanProtocol:
         n_coils: number of receive coils, see `coil_maps`.
         bandwidth: full receiver bandwidth, hertz; none for a readout without decay.
         jitter: largest relative change of TE and of TR, drawn anew for each scan.
+
+    Raises:
+        ValueError: a change of 1 and more, or one with which the times may not fit into each other.
     """
 
     sequence: SpinEcho | GradientEcho | InversionRecovery = field(default_factory=SpinEcho)
@@ -47,6 +51,9 @@ class ScanProtocol:
     n_coils: int = 1
     bandwidth: float | None = 80e3
     jitter: float = 0.0
+
+    def __post_init__(self) -> None:
+        require_time_jitter(self.sequence, self.jitter)
 
 
 class LoadLabelMapd(MapTransform):
@@ -144,8 +151,8 @@ class ScanKSpaced(ItemRandomTransform):
         super().__init__(keys, seed, item_key, allow_missing_keys)
         self.protocol = protocol or ScanProtocol()
         self.tissues = load_tissue_table(self.protocol.tissues)
-        self.label_keys = _one_for_each("label keys", self.keys, label_keys)
-        self.maps_keys = _one_for_each("maps keys", self.keys, maps_keys)
+        self.label_keys = one_for_each("label keys", self.keys, label_keys)
+        self.maps_keys = one_for_each("maps keys", self.keys, maps_keys)
 
     def __call__(self, data: Item) -> dict[Hashable, Any]:
         """Return a copy of the item with k-space, labels and sensitivities."""
@@ -171,7 +178,7 @@ class ScanKSpaced(ItemRandomTransform):
 class AddNoised(ItemRandomTransform):
     """Add white noise to fully sampled k-space, in place: `noise_sigma` and `add_noise`.
 
-    Sigma is stored in `{key}_meta_dict`. Keys get independent noise.
+    Sigma is stored in `{key}_meta_dict`, with the noise that was there before. Keys get independent noise.
 
     Args:
         keys: k-space, `(slice, coil, y, x)` or `(coil, y, x)`.
@@ -181,7 +188,11 @@ class AddNoised(ItemRandomTransform):
         protocol: nominal sequence and tissue table of a tissue reference.
         seed: seed of the run, see `ItemRandomTransform`.
         item_key: names the item, see `ItemRandomTransform`.
+        mask_key: mask of the k-space; without one it is taken as fully sampled.
         allow_missing_keys: let items without a key pass.
+
+    Raises:
+        ValueError: in a call, an item that is under-sampled already, or what `noise_sigma` refuses.
 
     Example:
         >>> import torch
@@ -199,9 +210,11 @@ class AddNoised(ItemRandomTransform):
         protocol: ScanProtocol | None = None,
         seed: int = 0,
         item_key: KeysCollection | None = None,
+        mask_key: str = "mask",
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, seed, item_key, allow_missing_keys)
+        self.mask_key = mask_key
         self.level = level
         self.reference = reference
         self.protocol = protocol or ScanProtocol()
@@ -213,6 +226,7 @@ class AddNoised(ItemRandomTransform):
         generator_of = self.item_generators(item, "noise")
         for key in self.key_iterator(item):
             kspace = kspace_entry(item, key)
+            require_fully_sampled(item, self.mask_key)
             sigma = noise_sigma(
                 self.level,
                 self.reference,
@@ -221,24 +235,27 @@ class AddNoised(ItemRandomTransform):
                 image=root_sum_of_squares(ifft2c(kspace)) if self.reference in ("image_max", "rms") else None,
             )
             item[key] = add_noise(kspace, sigma, generator_of(self.keys.index(key)))
-            item[PostFix.meta(key)] = {**item.get(PostFix.meta(key), {}), "sigma": sigma}
+            meta = item.get(PostFix.meta(key), {})
+            item[PostFix.meta(key)] = {**meta, "sigma": math.hypot(meta.get("sigma", 0.0), sigma)}
         return item
 
 
 class LoadKSpaced(MapTransform):
     """Read k-space files: the path becomes k-space `(slice, coil, y, x)`.
 
-    Beside it are stored the mask, and in `{key}_meta_dict` the path, the affine, the subject,
-    `mask_inferred`, and sigma and the seed where the file knows them.
+    Beside it are stored the mask, sensitivities `(coil, slice or 1, y, x)` where the file has them, and in
+    `{key}_meta_dict` the path, the affine, the subject, `mask_inferred`, the `notes` of the reader, one on each
+    line, and sigma and the seed where the file knows them.
 
     Args:
         keys: paths of files that `read_kspace` takes.
         mask_keys: where the masks go, one for each key.
+        maps_keys: where the sensitivities go, one for each key.
         subject_key: where the name of the subject goes, unless the item has one.
         allow_missing_keys: let items without a key pass.
 
     Raises:
-        ValueError: not one mask key for each key.
+        ValueError: not one mask key and one maps key for each key.
         InputError: in a call, a file that cannot be used.
     """
 
@@ -246,17 +263,19 @@ class LoadKSpaced(MapTransform):
         self,
         keys: KeysCollection,
         mask_keys: KeysCollection = "mask",
+        maps_keys: KeysCollection = "maps",
         subject_key: str = "subject",
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
-        self.mask_keys = _one_for_each("mask keys", self.keys, mask_keys)
+        self.mask_keys = one_for_each("mask keys", self.keys, mask_keys)
+        self.maps_keys = one_for_each("maps keys", self.keys, maps_keys)
         self.subject_key = subject_key
 
     def __call__(self, data: Item) -> dict[Hashable, Any]:
-        """Return a copy of the item with k-space and its mask."""
+        """Return a copy of the item with k-space, its mask and its sensitivities."""
         item = dict(data)
-        for key, mask_key in self.key_iterator(item, self.mask_keys):
+        for key, mask_key, maps_key in self.key_iterator(item, self.mask_keys, self.maps_keys):
             volume = read_kspace(item[key])
             known = {"sigma": volume.sigma, "seed": volume.seed}
             item[PostFix.meta(key)] = {
@@ -264,17 +283,14 @@ class LoadKSpaced(MapTransform):
                 "affine": volume.affine,
                 "subject": volume.subject,
                 "mask_inferred": volume.mask_inferred,
+                # Lists of different lengths make no batch.
+                "notes": "\n".join(volume.notes),
                 # Batches cannot be made of None.
                 **{name: value for name, value in known.items() if value is not None},
             }
             item[key] = volume.kspace
             item[mask_key] = volume.mask
+            if volume.maps is not None:
+                item[maps_key] = volume.maps
             item.setdefault(self.subject_key, volume.subject)
         return item
-
-
-def _one_for_each(name: str, keys: tuple[Hashable, ...], others: KeysCollection) -> tuple[Hashable, ...]:
-    received: tuple[Hashable, ...] = ensure_tuple(others)
-    if len(received) != len(keys):
-        raise ValueError(f"{name}: expected one for each of {list(keys)}, received {list(received)}")
-    return received

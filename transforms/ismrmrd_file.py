@@ -38,6 +38,7 @@ def _bits(*flags: int) -> np.uint64:
 
 NOISE = _bits(ismrmrd.ACQ_IS_NOISE_MEASUREMENT)
 CALIBRATION = _bits(ismrmrd.ACQ_IS_PARALLEL_CALIBRATION)
+_NOT_USED = "readouts for calibration not used"
 NO_IMAGE = _bits(
     ismrmrd.ACQ_IS_NOISE_MEASUREMENT,
     ismrmrd.ACQ_IS_NAVIGATION_DATA,
@@ -145,16 +146,22 @@ def read_raw_scan(file: h5py.File, path: Path, choice: StackChoice | None = None
     notes += placed.notes
     if covariance is not None:
         notes.append(f"{len(covariance)} coils pre-whitened")
+    calibrated = apart.any() and kspace.shape[1] > 1
     if encoding.matrix[2] > 1:
+        if calibrated:
+            notes.append(f"{_NOT_USED}: the scan is a slab")
         kspace, sampled = _slab_to_slices(path, kspace, sampled, shown.matrix[2])
         return RawScan(kspace, sampled, placed.affine, None, tuple(notes))
     maps = None
-    if apart.any() and kspace.shape[1] > 1:
+    of_image = of_scan[apart & np.isin(of_scan["head"]["idx"]["slice"], slices)]
+    if calibrated and not of_image.size:
+        notes.append(f"{_NOT_USED}: they are of slices that the image does not have")
+    elif calibrated:
         try:
-            maps = _sensitivities(*scan(of_scan[apart]))[:, placed.order]
+            maps = _sensitivities(*scan(of_image))[:, placed.order]
             notes.append("sensitivities estimated from readouts for calibration")
         except ValueError as error:
-            notes.append(f"readouts for calibration not used: {error}")
+            notes.append(f"{_NOT_USED}: {error}")
     return RawScan(kspace[placed.order], sampled[placed.order], placed.affine, maps, tuple(notes))
 
 

@@ -6,6 +6,7 @@ nothing is flipped. No patient identifier is read or written.
 """
 
 import os
+from collections.abc import Container
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -164,8 +165,8 @@ def _read_raw(path: Path, file: h5py.File, choice: StackChoice | None) -> KSpace
 
 
 def _read_sorted(path: Path, file: h5py.File) -> KSpaceVolume:
-    kspace = _read_array(path, file)
-    mask = _read_mask(path, file["mask"][()], kspace.shape) if "mask" in file else None
+    kspace = _read_samples(path, file)
+    mask = _read_mask(path, file, kspace.shape) if "mask" in file else None
     volume = KSpaceVolume(
         kspace=kspace,
         mask=smallest_mask((kspace != 0).any(dim=1)) if mask is None else mask,
@@ -187,6 +188,7 @@ def _placed_by_header(path: Path, file: h5py.File, volume: KSpaceVolume) -> KSpa
     header = file["ismrmrd_header"]
     if not isinstance(header, h5py.Dataset) or h5py.check_string_dtype(header.dtype) is None or header.shape:
         raise InputError(path, READ, "a text as `ismrmrd_header`", kind(header))
+    require_plausible_size(path, READ, header)
     encoding = read_encoding(header[()], path, READ)
     kspace, mask, maps = volume.kspace, volume.mask, volume.maps
     if encoding.matrix[:2] != tuple(kspace.shape[2:]):
@@ -208,29 +210,37 @@ def _placed_by_header(path: Path, file: h5py.File, volume: KSpaceVolume) -> KSpa
     return replace(volume, kspace=kspace, mask=mask, maps=maps, affine=affine, notes=notes)
 
 
-def _read_array(path: Path, file: h5py.File) -> Tensor:
+def _read_array(
+    path: Path, file: h5py.File, name: str, expected: str, *, kinds: str, ranks: Container[int] = range(33)
+) -> Array:
+    """An array of the file, looked at before memory is taken for it."""
     # Not `file.get`, which takes a damaged dataset for a missing one.
-    if "kspace" not in file or not isinstance(file["kspace"], h5py.Dataset):
-        # Not by their names: other programs put anything there, patients' data too.
-        raise InputError(path, READ, "a dataset `kspace`", f"{len(file)} others")
-    dataset = file["kspace"]
-    if dataset.dtype.kind != "c":
-        raise InputError(path, READ, "complex values in `kspace`", kind(dataset))
-    if dataset.ndim not in (3, 4) or min(dataset.shape) < 1:
-        raise InputError(
-            path, READ, "`kspace` (slice, y, x) or (slice, coil, y, x)", f"shape {dataset.shape}"
-        )
+    dataset = file[name]
+    is_array = isinstance(dataset, h5py.Dataset) and dataset.dtype.kind in kinds and dataset.ndim in ranks
+    # Nothing has the size None.
+    if not is_array or not dataset.size:
+        raise InputError(path, READ, expected, kind(dataset))
     require_plausible_size(path, READ, dataset)
+    return np.asarray(dataset[()])
+
+
+def _read_complex(path: Path, file: h5py.File, name: str, axes: str, ranks: Container[int]) -> Array:
+    array = _read_array(path, file, name, f"complex `{name}` {axes}", kinds="c", ranks=ranks)
     # What is beyond complex64 becomes infinite, which is refused in its turn.
     with np.errstate(over="ignore"):
-        array = dataset[()].astype(np.complex64, copy=False)
+        return array.astype(np.complex64, copy=False)
+
+
+def _read_samples(path: Path, file: h5py.File) -> Tensor:
+    if "kspace" not in file:
+        # Not by their names: other programs put anything there, patients' data too.
+        raise InputError(path, READ, "a dataset `kspace`", f"{len(file)} others")
+    array = _read_complex(path, file, "kspace", "(slice, y, x) or (slice, coil, y, x)", (3, 4))
     return torch.from_numpy(array if array.ndim == 4 else array[:, None])
 
 
-def _read_mask(path: Path, stored: Any, shape: tuple[int, ...]) -> Tensor:
-    mask = np.asarray(stored)
-    if mask.dtype.kind not in "biuf":
-        raise InputError(path, READ, "a mask of zeros and ones", type(stored).__name__)
+def _read_mask(path: Path, file: h5py.File, shape: tuple[int, ...]) -> Tensor:
+    mask = _read_array(path, file, "mask", "a mask of zeros and ones", kinds="biuf")
     if not np.isin(mask, (0, 1)).all():
         raise InputError(path, READ, "a mask of zeros and ones", str(mask[~np.isin(mask, (0, 1))].flat[0]))
     # Some programs keep axes of length 1, so that the mask spreads over their k-space.
@@ -240,18 +250,13 @@ def _read_mask(path: Path, stored: Any, shape: tuple[int, ...]) -> Tensor:
 
 
 def _read_maps(path: Path, file: h5py.File) -> Tensor:
-    stored = file["sensitivities"][()]
-    if not isinstance(stored, np.ndarray) or stored.dtype.kind != "c" or stored.ndim != 4:
-        raise InputError(path, READ, "complex `sensitivities` (slice, coil, y, x)", kind(stored))
-    with np.errstate(over="ignore"):
-        return torch.from_numpy(stored.astype(np.complex64)).movedim(1, 0)
+    array = _read_complex(path, file, "sensitivities", "(slice, coil, y, x)", (4,))
+    return torch.from_numpy(array).movedim(1, 0)
 
 
 def _read_affine(path: Path, file: h5py.File) -> Affine:
-    stored = file["affine"][()]
-    if not isinstance(stored, np.ndarray) or stored.dtype.kind not in "iuf":
-        raise InputError(path, READ, "an `affine` of real numbers", kind(stored))
-    return stored.astype(np.float64)
+    affine = _read_array(path, file, "affine", "an `affine` of real numbers", kinds="iuf")
+    return affine.astype(np.float64)
 
 
 def _mask_shapes(shape: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import find_objects
 
+from kseg.transforms.bounding_box import bounding_box
 from kseg.transforms.brain_regions import REGIONS, Regions
 from kseg.transforms.head import CrispHead
 from kseg.transforms.signed_distance import signed_distance
@@ -59,7 +59,10 @@ def lesion_sites(head: CrispHead, regions: Regions) -> dict[str, Sites]:
         raise ValueError(
             f"lesion sites: expected regions (z, y, x) = {head.indices.shape}, received {regions.shape}"
         )
-    box = _bounding_box(np.isin(regions, [REGIONS.index("white"), REGIONS.index("infratentorial")]))
+    any_white = np.isin(regions, [REGIONS.index("white"), REGIONS.index("infratentorial")])
+    if not any_white.any():
+        raise ValueError("lesion sites: expected white matter among the regions, received none")
+    box = bounding_box(any_white, _MARGIN)
     inside, spacing_mm = regions[box], head.spacing_mm
     ventricle, cortex, white, below = (inside == REGIONS.index(name) for name in REGIONS[1:])
     to_ventricle = signed_distance(ventricle, spacing_mm)
@@ -87,13 +90,6 @@ def lesion_sites(head: CrispHead, regions: Regions) -> dict[str, Sites]:
                 (np.cumsum(weights) / weights.sum()).astype(np.float32),
             )
     return sites
-
-
-def _bounding_box(inside: npt.NDArray[np.bool_]) -> tuple[slice, ...]:
-    boxes = find_objects(inside.astype(np.uint8))
-    if not boxes:
-        raise ValueError("lesion sites: expected white matter among the regions, received none")
-    return tuple(slice(max(0, extent.start - _MARGIN), extent.stop + _MARGIN) for extent in boxes[0])
 
 
 def _directions(

@@ -28,7 +28,8 @@ def add_lesions(
 ) -> CrispHead:
     """Turn white matter into lesions: irregular ellipsoids that start at a site and stay in its white matter.
 
-    Lesions that the head has stay lesions, and others may join them. There is at least one.
+    Lesions that the head has stay lesions, and others may join them. At least one is drawn, unless the model has
+    none at all in the places of the head.
 
     Args:
         head: a head with the tissues gm and wm.
@@ -37,7 +38,8 @@ def add_lesions(
         model: number, size, shape and confluence of the lesions.
 
     Returns:
-        The head with the tissue `lesion`, appended to its tissues if it has none.
+        The head with the tissue `lesion`, appended to its tissues if it has none; the head itself if the model
+        has no lesions for it.
     """
     model = model or LesionModel()
     kinds = {place: model.kind(place) for place in PLACES if place in places}

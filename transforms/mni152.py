@@ -6,8 +6,9 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK
 import torch
-from scipy.ndimage import find_objects, gaussian_filter, label
+from scipy.ndimage import gaussian_filter, label
 
+from kseg.transforms.bounding_box import bounding_box
 from kseg.transforms.head import CrispHead
 from kseg.transforms.head_shell import TISSUES, Coordinates, coordinates, wrap_brain
 from kseg.transforms.mni_structures import cerebellum, deep_grey, hippocampus, stem, ventricles
@@ -45,7 +46,7 @@ def mni152_head() -> CrispHead:
     gm, wm, inside, affine = _load_maps()
     generator = torch.Generator().manual_seed(_SEED)
     at = coordinates(gm.shape, affine)
-    box = _bounding_box(inside, margin=5)
+    box = bounding_box(inside, margin=5)
     near = at.crop(box)
     brain = np.zeros(gm.shape, dtype=np.uint8)
     brain[box] = _fold(_sharpened(gm[box], wm[box], inside[box], near), gm[box], wm[box], near, generator)
@@ -58,11 +59,6 @@ def mni152_file() -> Path:
     from nilearn.datasets.struct import GM_MNI152_FILE_PATH
 
     return Path(GM_MNI152_FILE_PATH)
-
-
-def _bounding_box(inside: Mask, margin: int) -> tuple[slice, ...]:
-    box = find_objects(inside.astype(np.uint8))[0]
-    return tuple(slice(max(0, extent.start - margin), extent.stop + margin) for extent in box)
 
 
 def _load_maps() -> tuple[Array, Array, Mask, npt.NDArray[np.float64]]:

@@ -64,7 +64,7 @@ def add_noise(kspace: Tensor, sigma: float, generator: torch.Generator) -> Tenso
     Args:
         kspace: complex, any shape.
         sigma: standard deviation of the real and of the imaginary part.
-        generator: source of randomness.
+        generator: source of randomness, of the CPU wherever the k-space is.
 
     Returns:
         Noisy k-space of the same shape.
@@ -76,4 +76,4 @@ def add_noise(kspace: Tensor, sigma: float, generator: torch.Generator) -> Tenso
         (2.0, 2.0)
     """
     noise = torch.randn(*kspace.shape, 2, generator=generator).mul_(sigma)
-    return torch.view_as_complex(noise) + kspace
+    return torch.view_as_complex(noise).to(kspace.device) + kspace

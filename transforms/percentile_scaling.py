@@ -20,7 +20,7 @@ class ScaleBetweenPercentilesd(MapTransform):
     the network was trained with.
 
     Args:
-        keys: images `(channel, ...)`.
+        keys: images `(channel, ...)`; integers become float32.
         lower: percentile that becomes 0, in percent.
         upper: percentile that becomes 1, in percent.
         allow_missing_keys: let items without a key pass.
@@ -53,6 +53,8 @@ class ScaleBetweenPercentilesd(MapTransform):
         item = dict(data)
         for key in self.key_iterator(item):
             image: Tensor = item[key]
+            if not image.is_floating_point():
+                image = image.float()
             plain = image.as_tensor() if isinstance(image, MetaTensor) else image
             ranges = [self._range(number, channel) for number, channel in enumerate(plain, start=1)]
             shape = (-1, *[1] * (image.ndim - 1))

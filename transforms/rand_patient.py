@@ -3,7 +3,7 @@
 MONAI random transforms, as those of `kseg.transforms.rand_scan` for single slices: their state is set from outside.
 """
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from kseg.transforms.acquired_resolution import acquired_window
 from kseg.transforms.bias_field import bias_field
 from kseg.transforms.coil_maps import coil_maps
 from kseg.transforms.deformation import DeformationStrength, random_deformation
+from kseg.transforms.dictionary import Item
 from kseg.transforms.fourier import ifft2c
 from kseg.transforms.head import CrispHead
 from kseg.transforms.lesion_model import LesionModel
@@ -23,9 +24,7 @@ from kseg.transforms.rand_sequence import RandSequence
 from kseg.transforms.random_field import random_field
 from kseg.transforms.scan import Readout, scan_kspace
 from kseg.transforms.slab import SampledHead, sample_head
-from kseg.transforms.tissues import Tissue, load_tissue_table, tissue_list
-
-Item = Mapping[Hashable, Any]
+from kseg.transforms.tissues import Tissue, load_tissue_table, require_tissue_jitter, tissue_list
 
 CONTRASTS = (
     RandSequence("spin_echo", te=(0.009, 0.014), tr=(0.5, 0.65)),
@@ -113,7 +112,7 @@ class RandContrastsd(Randomizable, Transform):
         acquired_mm: size of the acquired voxels in plane; images are interpolated to the grid.
 
     Raises:
-        ValueError: no contrast.
+        ValueError: no contrast, or a change of 1 and more.
     """
 
     def __init__(
@@ -128,6 +127,7 @@ class RandContrastsd(Randomizable, Transform):
     ) -> None:
         if not contrasts:
             raise ValueError("contrasts: expected at least one sequence, received none")
+        require_tissue_jitter(tissue_jitter)
         self.contrasts = contrasts
         self.tissues = load_tissue_table(tissues)
         self.tissue_jitter = tissue_jitter

@@ -3,7 +3,7 @@
 Both are MONAI random transforms: their state is set from outside, so that an item is the same in every worker.
 """
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,6 +15,7 @@ from kseg.transforms.channels import complex_to_channels, network_input
 from kseg.transforms.coil_maps import coil_maps
 from kseg.transforms.curriculum import curriculum_fraction
 from kseg.transforms.deformation import DeformationStrength, random_deformation
+from kseg.transforms.dictionary import Item
 from kseg.transforms.fourier import ifft2c
 from kseg.transforms.head import CrispHead
 from kseg.transforms.neighbours import neighbour_slices
@@ -23,11 +24,9 @@ from kseg.transforms.phantom import majority_labels
 from kseg.transforms.rand_sequence import RandSequence
 from kseg.transforms.sampling import gaussian_lines, line_count
 from kseg.transforms.scan import Readout, scan_kspace
-from kseg.transforms.sequences import GradientEcho, InversionRecovery, SpinEcho
+from kseg.transforms.sequences import GradientEcho, InversionRecovery, SpinEcho, require_time_jitter
 from kseg.transforms.slab import slab_fractions
-from kseg.transforms.tissues import load_tissue_table, tissue_list
-
-Item = Mapping[Hashable, Any]
+from kseg.transforms.tissues import load_tissue_table, require_tissue_jitter, tissue_list
 
 _BRAIN: tuple[Literal["csf", "gm", "wm"], ...] = ("csf", "gm", "wm")
 
@@ -122,6 +121,9 @@ class RandScanSliced(Randomizable, Transform):
             T2-weighted scans is that of CSF.
         lines: how many lines are sampled.
         scans: sequences of which each item draws one, with its times, in the place of `sequence` and `time_jitter`.
+
+    Raises:
+        ValueError: a change of 1 and more, or one with which the times may not fit into each other.
     """
 
     def __init__(
@@ -135,12 +137,27 @@ class RandScanSliced(Randomizable, Transform):
         scans: Sequence[RandSequence] = (),
     ) -> None:
         self.sequence = sequence or SpinEcho()
+        require_time_jitter(self.sequence, time_jitter)
+        require_tissue_jitter(tissue_jitter)
         self.tissues = load_tissue_table(tissues)
         self.time_jitter = time_jitter
         self.tissue_jitter = tissue_jitter
         self.noise = noise
         self.lines = lines or RandLineCount()
         self.scans = scans
+
+    def mask(self, n_x: int, fraction: float, generator: torch.Generator) -> Tensor:
+        """Draw the sampled lines; a subclass may draw others.
+
+        Args:
+            n_x: lines of the grid.
+            fraction: sampled share.
+            generator: source of randomness.
+
+        Returns:
+            Bool `(x,)`.
+        """
+        return gaussian_lines(n_x, line_count(n_x, fraction), self.lines.n_center, generator)
 
     def __call__(self, data: Item) -> dict[Hashable, Any]:
         """Return the item with the scan added."""
@@ -160,7 +177,7 @@ class RandScanSliced(Randomizable, Transform):
         fraction = self.lines.usual(data)
         if self.R.rand() < self.lines.other_probability:
             fraction = float(self.R.uniform(self.lines.other_fractions[0], self.lines.other_fractions[1]))
-        mask = gaussian_lines(n_x, line_count(n_x, fraction), self.lines.n_center, generator)
+        mask = self.mask(n_x, fraction, generator)
         image = network_input(add_noise(clean, sigma, generator)[None], mask)[0]
         reference = complex_to_channels(ifft2c(clean)[None])[0]
         # Last of all: the slice itself is the same with and without neighbours.

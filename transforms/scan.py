@@ -4,14 +4,16 @@ Signals are mixed, not relaxation rates: every voxel emits the sum of what its t
 decay during the readout.
 """
 
+import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from kseg.transforms.blocks import Memory, fill_blocks
+from kseg.transforms.events import Delay, Event, Pulse, Read
 from kseg.transforms.fourier import centring_angle
 from kseg.transforms.separation import OffResonance, separate_decay
 from kseg.transforms.sequences import PulseSequence
@@ -19,6 +21,10 @@ from kseg.transforms.tissues import Tissue
 
 _BLOCK = 2**18
 """Voxels of all coils that are encoded at once: few enough for the memory next to a core."""
+
+
+_FIELDS = 65
+"""Transmit fields for which signals are compared: angles that are some degrees apart."""
 
 
 @dataclass(frozen=True)
@@ -73,16 +79,18 @@ def scan_kspace(
         k-space `(slice, coil, y, x)`, complex64.
 
     Raises:
-        ValueError: counts or grids that disagree, or an off-resonance map without a readout.
+        ValueError: counts or grids that disagree, an off-resonance map without a readout, or a readout that
+            does not fit between the pulses of the sequence.
 
     Reference:
         Conventions docs/conventions.md; the signal model is that of a crushed and spoiled steady state.
     """
-    check_scan(fractions, tissues, maps, readout, b0, b1)
+    check_scan(fractions, tissues, sequence, maps, readout, b0, b1)
     n_slices, n_y = fractions.shape[1:3]
     signal = sequence.signal(tissues)
     times = torch.zeros(n_y, dtype=torch.float64) if readout is None else readout.times(n_y)
-    coefficients, courses = separate_decay(readout_decay(tissues, sequence, times), signal)
+    strongest = signal if b1 is None else _strongest(sequence, tissues, b1)
+    coefficients, courses = separate_decay(readout_decay(tissues, sequence, times), strongest)
     field = None if b0 is None else OffResonance(b0, times, 0.0 if sequence.refocused else sequence.te)
     if field is not None:
         courses = (field.courses[:, None] * courses).flatten(0, 1)
@@ -139,6 +147,7 @@ def readout_decay(tissues: Sequence[Tissue], sequence: PulseSequence, times: Ten
 def check_scan(
     fractions: Tensor,
     tissues: Sequence[Tissue],
+    sequence: PulseSequence,
     maps: Tensor,
     readout: Readout | None,
     b0: Tensor | None,
@@ -147,7 +156,8 @@ def check_scan(
     """Check that the inputs of a scan, see `scan_kspace`, fit together.
 
     Raises:
-        ValueError: counts or grids that disagree, or an off-resonance map without a readout.
+        ValueError: counts or grids that disagree, an off-resonance map without a readout, or a readout that
+            does not fit between the pulses of the sequence.
     """
     if fractions.ndim != 4 or len(fractions) != len(tissues):
         raise ValueError(
@@ -164,6 +174,32 @@ def check_scan(
             raise ValueError(f"scan: expected {name} (slice, y, x) = {grid}, received {tuple(field.shape)}")
     if b0 is not None and readout is None:
         raise ValueError("scan: expected a readout with an off-resonance map, received none")
+    if readout is not None:
+        _require_room(sequence, readout.times(grid[1]))
+
+
+def _require_room(sequence: PulseSequence, times: Tensor) -> None:
+    events, first, last = sequence.events(), float(times[0]), float(times[-1])
+    echo = events.index(Read())
+    before, after = _until_pulse(reversed(events[:echo])), _until_pulse(events[echo:])
+    if not (-first < before and last <= after):
+        raise ValueError(
+            f"scan: expected a readout that starts less than {1e3 * before:g} ms before the echo and ends at "
+            f"most {1e3 * after:g} ms behind it, received {len(times)} samples from {1e3 * first:g} ms to "
+            f"{1e3 * last:g} ms"
+        )
+
+
+def _until_pulse(events: Iterable[Event]) -> float:
+    """Seconds that pass before the first pulse."""
+    free = itertools.takewhile(lambda event: not isinstance(event, Pulse), events)
+    return sum(event.seconds for event in free if isinstance(event, Delay))
+
+
+def _strongest(sequence: PulseSequence, tissues: Sequence[Tissue], b1: Tensor) -> Tensor:
+    """Largest signal of each tissue within the range of the transmit field."""
+    lowest, highest = torch.stack(torch.aminmax(b1.detach())).tolist()
+    return sequence.signal(tissues, torch.linspace(lowest, highest, _FIELDS)).abs().amax(1)
 
 
 def _mix(fractions: Tensor, signal: Tensor, coefficients: Tensor, memory: Memory | None) -> Tensor:

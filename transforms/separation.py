@@ -24,7 +24,7 @@ def separate_decay(decay: Tensor, signal: Tensor) -> tuple[Tensor, Tensor]:
 
     Args:
         decay: signal relative to the echo, complex128, `(tissue, y)`.
-        signal: signal of each tissue at the echo, `(tissue,)`: how much its decay matters.
+        signal: strongest signal of each tissue at the echo, `(tissue,)`: how much its decay matters.
 
     Returns:
         Coefficients `(term, tissue)`, float32, and courses `(term, y)`, complex128.

@@ -229,6 +229,21 @@ SEQUENCES: dict[str, type[SpinEcho] | type[GradientEcho] | type[InversionRecover
 """The sequences by the name that settings give them."""
 
 
+def require_time_jitter(sequence: SpinEcho | GradientEcho | InversionRecovery, relative: float) -> None:
+    """Refuse a relative change with which `jittered` may fail.
+
+    Args:
+        sequence: with its mean times.
+        relative: largest relative change of TE and TR.
+
+    Raises:
+        ValueError: a negative change or one of 1 and more, or times that may no longer fit into each other.
+    """
+    if not 0 <= relative < 1:
+        raise ValueError(f"time jitter: expected 0 or more and below 1, received {relative}")
+    replace(sequence, te=sequence.te * (1 + relative), tr=sequence.tr * (1 - relative))
+
+
 def _spin_echo(flip_deg: float, te: float, refocus_deg: float) -> list[Event]:
     excitation: list[Event] = [Pulse(flip_deg, 90.0), Encode(-1), Delay(te / 2)]
     return [*excitation, Crush(), Pulse(refocus_deg, 0.0), Crush(), Delay(te / 2), Read()]

@@ -79,7 +79,7 @@ def box_average(values: Tensor, axis: int, width: float) -> Tensor:
     """Mean over a box along one axis, centred on each voxel; at the ends over the part that is there.
 
     Args:
-        values: any shape.
+        values: any shape; integers become float32.
         axis: along which.
         width: of the box, voxels; up to 1 leaves the values as they are.
 
@@ -87,10 +87,12 @@ def box_average(values: Tensor, axis: int, width: float) -> Tensor:
         >>> box_average(torch.tensor([0.0, 0.0, 3.0, 0.0, 0.0]), axis=0, width=3.0)
         tensor([0., 1., 1., 1., 0.])
     """
+    if not (values.is_floating_point() or values.is_complex()):
+        values = values.float()
     if width <= 1:
         return values
     reach = math.ceil((width - 1) / 2)
-    box = torch.ones(2 * reach + 1, dtype=values.dtype)
+    box = torch.ones(2 * reach + 1, dtype=values.dtype, device=values.device)
     box[0] = box[-1] = (width - (2 * reach - 1)) / 2
     lines = values.movedim(axis, -1)
     flat = lines.reshape(-1, 1, lines.shape[-1])

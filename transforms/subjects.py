@@ -70,6 +70,8 @@ def generate_subject(
     if strength.lesions is None or places is None:
         return subject
     with_lesions = add_lesions(head, places, generator, strength.lesions)
+    if "lesion" not in with_lesions.tissues:
+        return subject
     # They move with the head, and stay in its white matter where a surface has moved over them.
     moved = warp_head(with_lesions, deformation).membership("lesion") > 0
     indices, tissues = subject.indices.copy(), with_lesions.tissues

@@ -5,9 +5,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy.ndimage import binary_opening, find_objects, label
+from scipy.ndimage import binary_opening, label
 
+from kseg.transforms.bounding_box import bounding_box
 from kseg.transforms.head import CrispHead
+from kseg.transforms.lesions import heal_lesions
 from kseg.transforms.random_field import random_field
 from kseg.transforms.signed_distance import signed_distance
 
@@ -41,7 +43,8 @@ def move_surfaces(head: CrispHead, generator: torch.Generator, strength: Surface
     """Move the surfaces between fluid, grey and white matter; skull and scalp stay.
 
     Every surface moves by a mean of the subject, by half as much that varies over regions of 4 cm, and by a
-    grain that turns shifts of less than a voxel into as many shifted voxels.
+    grain that turns shifts of less than a voxel into as many shifted voxels. Lesions are white matter to them, and
+    remain where it remains.
 
     Args:
         head: a head with the tissues csf, gm and wm.
@@ -49,8 +52,9 @@ def move_surfaces(head: CrispHead, generator: torch.Generator, strength: Surface
         strength: how far.
     """
     csf, gm, wm = (head.tissues.index(tissue) for tissue in ("csf", "gm", "wm"))
-    box = _bounding_box(np.isin(head.indices, (csf, gm, wm)), margin=3)
-    brain = head.indices[box].copy()
+    box = bounding_box(np.isin(head.indices, (csf, gm, wm)), margin=3)
+    indices = heal_lesions(head).indices.copy()
+    brain = indices[box]
     pial, white, ventricle = _draw_shifts(brain.shape, head.spacing_mm, generator, strength)
     deep = signed_distance(np.isin(brain, (csf, gm, wm)), head.spacing_mm) < -_DEEP_MM
     if strength.ventricle_mm:
@@ -66,8 +70,9 @@ def move_surfaces(head: CrispHead, generator: torch.Generator, strength: Surface
         # A layer of cortex stays.
         covered = to_brain < -max(head.spacing_mm)
         brain[(brain == gm) & covered & (to_white < -white)] = wm
-    indices = head.indices.copy()
-    indices[box] = brain
+    if "lesion" in head.tissues:
+        lesion = head.tissues.index("lesion")
+        indices[(head.indices == lesion) & (indices == wm)] = lesion
     return replace(head, indices=indices)
 
 
@@ -107,8 +112,3 @@ def _move_ventricles(
     brain[np.isin(brain, (gm, wm)) & (to_ventricle < shift)] = csf
     brain[lost & nearer_white] = wm
     brain[lost & ~nearer_white] = gm
-
-
-def _bounding_box(inside: Mask, margin: int) -> tuple[slice, ...]:
-    box = find_objects(inside.astype(np.uint8))[0]
-    return tuple(slice(max(0, extent.start - margin), extent.stop + margin) for extent in box)

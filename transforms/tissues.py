@@ -61,6 +61,16 @@ class Tissue:
         return self.scaled(*(1 + relative * random.uniform(-1, 1, 3)).tolist())
 
 
+def require_tissue_jitter(relative: float) -> None:
+    """Refuse a relative change that `Tissue.jittered` may fail at.
+
+    Raises:
+        ValueError: a negative one, or 1 and more, which may leave nothing of a relaxation time.
+    """
+    if not 0 <= relative < 1:
+        raise ValueError(f"tissue jitter: expected 0 or more and below 1, received {relative}")
+
+
 def load_tissue_table(name_or_path: str = "1.5T") -> dict[str, Tissue]:
     """Read a tissue table.
 

@@ -173,7 +173,7 @@ def test_a_bad_file_ends_the_run_and_is_named(tiny_bundle: Path, save_kspace, mo
     folders = ("--dataset_dir", tmp_path / "kspace", "--output_dir", tmp_path / "out")
     ended = monai("run", "--config_file", config, "--bundle_root", tiny_bundle, *folders)
     assert ended.returncode != 0
-    line = f"{bad}: read k-space: expected complex values in `kspace`, received float32"
+    line = f"{bad}: read k-space: expected complex `kspace` (slice, y, x) or (slice, coil, y, x), received float32"
     told = [text for text in ended.stdout.splitlines() if " ERROR " in text and line in text]
     assert len(told) == 1, ended.stdout
     assert (tmp_path / "out" / "a_seg.nii.gz").is_file()

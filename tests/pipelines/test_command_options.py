@@ -147,6 +147,7 @@ def test_choices_are_those_of_the_functions() -> None:
             "sequence: expected an inversion time for inversion_recovery alone, received one for spin_echo",
         ),
         ("--te 5", "sequence times in seconds: expected 0 < te < tr (after ti), received te 5, tr 3"),
+        ("--time-jitter 1", "time jitter: expected 0 or more and below 1, received 1.0"),
         ("--tissues 7T", "7T: read tissue table: expected one of 1.5T, 3T or the path of a YAML file, "),
         ("--coils 0", "coil maps: expected at least 1 coil, received 0"),
         (

@@ -74,3 +74,10 @@ def test_grids_that_differ_are_refused(function):
         ValueError, match=rf"coils: expected {name} and maps on one \(y, x\) grid, received .4, 5. and .5, 4."
     ):
         function(random_maps(3, 4, 5), random_maps(3, 5, 4))
+
+
+@pytest.mark.parametrize("n_maps", [1, 2, 9])
+def test_images_of_other_coils_than_the_maps_are_refused(n_maps: int):
+    message = rf"^coils: expected as many coil images as maps, received 8 and {n_maps}$"
+    with pytest.raises(ValueError, match=message):
+        combine(random_maps(5, 8, 4, 5), random_maps(n_maps, 4, 5))

@@ -3,6 +3,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+from monai.data import list_data_collate
 
 from kseg.transforms.contrasts import LoadContrastsd
 from kseg.transforms.errors import InputError
@@ -31,14 +32,14 @@ def test_contrasts_are_channels_in_their_order_with_the_affine_of_the_files(tmp_
     assert np.array_equal(volume.affine, AFFINE)
     assert np.array_equal(volume.meta["original_affine"], AFFINE)
     assert volume.meta["filename_or_obj"] == ", ".join(paths)
-    assert volume.meta["notes"] == []
+    assert volume.meta["notes"] == ""
 
 
 def test_what_is_not_known_of_the_images_is_noted_once(tmp_path: Path) -> None:
     paths = [str(tmp_path / f"a_{name}.nii") for name in ("T1w", "T2w")]
     for path in paths:
         nibabel.save(nibabel.Nifti1Image(np.eye(4, dtype=np.float32)[None], None), path)
-    (note,) = LoadContrastsd("image")({"image": paths})["image"].meta["notes"]
+    (note,) = LoadContrastsd("image")({"image": paths})["image"].meta["notes"].splitlines()
     assert note.startswith("neither sform nor qform: ")
 
 
@@ -69,3 +70,20 @@ def test_values_beyond_float32_are_refused(tmp_path: Path) -> None:
         InputError, match=r"read contrasts: expected values that float32 holds, received 1e\+300$"
     ):
         LoadContrastsd("image")({"image": [str(path)]})
+
+
+def test_one_image_is_one_channel(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.nii.gz", 2)
+    for given in (path, Path(path), [path]):
+        volume = LoadContrastsd("image")({"image": given})["image"]
+        assert volume.shape == (1, 4, 5, 6)
+        assert volume.meta["filename_or_obj"] == path
+
+
+def test_images_with_more_and_fewer_notes_make_a_batch(tmp_path: Path) -> None:
+    path = str(tmp_path / "a.nii")
+    nibabel.save(nibabel.Nifti1Image(np.eye(4, dtype=np.float32)[None], None), path)
+    known = save(tmp_path / "b.nii.gz", 1.0, (1, 4, 4), np.eye(4))
+    items = [LoadContrastsd("image")({"image": given}) for given in (path, known)]
+    notes = list_data_collate(items)["image"].meta["notes"]
+    assert [len(each.splitlines()) for each in notes] == [1, 0]

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from kseg.transforms.channels import complex_to_channels, network_input
 from kseg.transforms.coil_maps import coil_maps
+from kseg.transforms.coil_preparation import prepare_coils
 from kseg.transforms.coils import combine, expand, root_sum_of_squares
 from kseg.transforms.dictionary import (
     CombineCoilsd,
@@ -19,6 +20,7 @@ from kseg.transforms.dictionary import (
     FFT2cd,
     IFFT2cd,
     NetworkInputd,
+    PrepareCoilsd,
     RootSumOfSquaresd,
 )
 from kseg.transforms.fourier import fft2c, ifft2c
@@ -171,3 +173,51 @@ def test_items_make_batches():
     assert batch["kspace"].shape == (3, 5, 7, 6)
     complex_batch = list_data_collate([FFT2cd("kspace")(item) for item in items])
     assert np.array_equal(complex_batch["kspace"][2].numpy(), fft2c(items[2]["kspace"]).numpy())
+
+
+@pytest.mark.parametrize("shape", [(6,), (2, 6), (2, 7, 6)])
+def test_coils_are_prepared_with_the_mask_of_their_scan(shape: tuple[int, ...]):
+    kspace, mask = random_complex(2, 12, 7, 6), torch.ones(shape, dtype=torch.bool)
+    mask[..., 0] = False
+    with pytest.raises(ValueError, match=r"^coil sensitivities: expected at least 8 x 8 samples"):
+        PrepareCoilsd("data")({"data": kspace, "mask": mask})
+    maps = random_complex(12, 1, 7, 6)
+    item = {
+        "data": kspace,
+        "mask": mask,
+        "maps": maps,
+        "data_meta_dict": {"subject": "x", "notes": "echo 1 of 2"},
+    }
+    result = PrepareCoilsd("data")(item)
+    assert torch.equal(result["data"], kspace)
+    torch.testing.assert_close(
+        result["maps"], (maps / torch.linalg.vector_norm(maps, dim=0)).expand(-1, 2, -1, -1)
+    )
+    assert result["data_meta_dict"] == {"subject": "x", "notes": "echo 1 of 2\nsensitivities as stored"}
+    assert item["data_meta_dict"]["notes"] == "echo 1 of 2"
+
+
+def test_many_coils_become_fewer_with_sensitivities_and_one_has_none():
+    image = torch.ones(2, 32, 32, dtype=torch.complex64)
+    maps = coil_maps(12, (32, 32), torch.Generator().manual_seed(1))
+    kspace, lines = fft2c(expand(image, maps.movedim(0, 1))), torch.arange(32) > 2
+    item = {"a": kspace, "b": kspace[:, :1], "lines": lines, "all": torch.ones(32, dtype=torch.bool)}
+    result = PrepareCoilsd(["a", "b"], mask_keys=["lines", "all"], maps_keys=["maps_a", "maps_b"])(item)
+    expected = prepare_coils(kspace, lines.expand(2, 1, 32))
+    assert torch.equal(result["a"], expected.kspace)
+    assert expected.maps is not None
+    assert torch.equal(result["maps_a"], expected.maps)
+    assert result["a_meta_dict"]["notes"] == "\n".join(expected.notes)
+    assert torch.equal(result["b"], kspace[:, :1])
+    assert "maps_b" not in result
+    assert result["b_meta_dict"]["notes"] == ""
+
+
+def test_coils_of_a_slice_cannot_be_prepared():
+    item = {"data": COILS[0], "mask": torch.ones(6, dtype=torch.bool)}
+    message = r"^data: expected k-space of a volume \(slice, coil, y, x\), received shape \(3, 7, 6\)$"
+    with pytest.raises(ValueError, match=message):
+        PrepareCoilsd("data")(item)
+    message = r"^maps keys: expected one for each of \['a', 'b'\], received \['maps'\]$"
+    with pytest.raises(ValueError, match=message):
+        PrepareCoilsd(["a", "b"], mask_keys=["c", "d"])

@@ -10,10 +10,12 @@ from monai.data import MetaTensor, list_data_collate
 from monai.transforms import Compose
 from torch import Tensor
 
-from kseg.transforms.channels import split_network_input
+from kseg.transforms import dictionary_simulation
+from kseg.transforms.channels import complex_to_channels, split_network_input
 from kseg.transforms.coil_maps import coil_maps
+from kseg.transforms.coil_preparation import prepare_coils
 from kseg.transforms.coils import root_sum_of_squares
-from kseg.transforms.dictionary import NetworkInputd
+from kseg.transforms.dictionary import NetworkInputd, PrepareCoilsd
 from kseg.transforms.dictionary_sampling import GaussianLinesd, MaskDraw
 from kseg.transforms.dictionary_simulation import (
     AddNoised,
@@ -174,6 +176,23 @@ def test_noise_keeps_what_is_known_about_the_kspace():
     assert meta["sigma"] == 0.0
 
 
+def test_noise_adds_in_squares_to_the_noise_that_is_there(tmp_path: Path):
+    path = stored(tmp_path / "a.h5", random_kspace(3, 2, 5, 4), sigma=0.3)
+    result = Compose([LoadKSpaced("kspace"), AddNoised("kspace", 0.4, "absolute")])({"kspace": path})
+    assert result["kspace_meta_dict"]["sigma"] == pytest.approx(0.5)
+
+
+def test_noise_is_for_fully_sampled_kspace():
+    mask = torch.tensor([True, False, True, True])
+    item = {"kspace": random_kspace(2, 5, 4) * mask, "mask": mask}
+    expected = r"^mask: expected fully sampled k-space, received a mask that is True for 3 of 4$"
+    with pytest.raises(ValueError, match=expected):
+        AddNoised("kspace", 1.0, "absolute")(item)
+    with pytest.raises(ValueError, match=r"^lines: expected fully sampled k-space"):
+        AddNoised("kspace", 1.0, "absolute", mask_key="lines")({**item, "lines": mask})
+    assert AddNoised("data", allow_missing_keys=True)(item).keys() == item.keys()
+
+
 def test_noise_on_meta_tensors_and_not_on_real_data():
     result = AddNoised("kspace", 1.0, "absolute")({"kspace": MetaTensor(random_kspace(2, 5, 4))})["kspace"]
     assert isinstance(result, MetaTensor)
@@ -195,17 +214,41 @@ def test_a_file_is_loaded_with_its_mask_and_what_is_known(tmp_path: Path):
         "filename_or_obj": str(path),
         "subject": "head_01",
         "mask_inferred": False,
+        "notes": "",
         "sigma": 0.1,
         "seed": 3,
     }
 
 
+def test_stored_sensitivities_reach_the_network(tmp_path: Path):
+    kspace, maps = random_kspace(3, 2, 5, 4), random_kspace(2, 1, 5, 4)
+    path = stored(tmp_path / "a.h5", kspace, maps=maps)
+    loaded = LoadKSpaced("kspace")({"kspace": path})
+    assert torch.equal(loaded["maps"], maps)
+    chain = Compose([PrepareCoilsd("kspace"), NetworkInputd("kspace", maps_key="maps")])
+    prepared = prepare_coils(kspace, torch.ones(3, 1, 4, dtype=torch.bool), maps)
+    assert prepared.maps is not None
+    result = chain(loaded)
+    assert torch.equal(result["maps"], complex_to_channels(prepared.maps.movedim(1, 0)))
+    assert result["kspace_meta_dict"]["notes"] == "sensitivities as stored"
+
+
+def test_what_a_reader_did_is_noted(monkeypatch: pytest.MonkeyPatch):
+    done = ("echo 1 of 2", "4 coils pre-whitened")
+    volume = KSpaceVolume(
+        random_kspace(3, 2, 5, 4), torch.ones(4, dtype=torch.bool), AFFINE, None, None, "x", notes=done
+    )
+    monkeypatch.setattr(dictionary_simulation, "read_kspace", lambda path: volume)
+    assert LoadKSpaced("kspace")({"kspace": "a.h5"})["kspace_meta_dict"]["notes"] == "\n".join(done)
+
+
 def test_several_files_have_several_masks_and_unknown_values_are_left_out(tmp_path: Path):
     kspace = random_kspace(3, 2, 5, 4)
     paths = {key: stored(tmp_path / f"{key}.h5", kspace, sigma=None, seed=None) for key in "ab"}
-    load = LoadKSpaced(["a", "b"], mask_keys=["mask_a", "mask_b"])
+    load = LoadKSpaced(["a", "b"], mask_keys=["mask_a", "mask_b"], maps_keys=["maps_a", "maps_b"])
     result = load({**paths, "subject": "given"})
     assert {"mask_a", "mask_b"} <= set(result)
+    assert not {"maps_a", "maps_b"} & set(result)
     assert result["subject"] == "given"
     assert not {"sigma", "seed"} & set(result["a_meta_dict"])
     batch = list_data_collate([result, result])
@@ -217,6 +260,10 @@ def test_keys_that_go_together_are_as_many():
         ValueError, match=r"mask keys: expected one for each of \['a', 'b'\], received \['mask'\]"
     ):
         LoadKSpaced(["a", "b"])
+    with pytest.raises(
+        ValueError, match=r"maps keys: expected one for each of \['a', 'b'\], received \['maps'\]"
+    ):
+        LoadKSpaced(["a", "b"], mask_keys=["c", "d"])
     with pytest.raises(
         ValueError, match=r"label keys: expected one for each of \['a', 'b'\], received \['label'\]"
     ):
@@ -286,3 +333,12 @@ def test_a_bundle_simulates_from_a_label_map_to_network_input(label_map: Path, t
     assert not torch.equal(simulation({**item, "subject": "head_02"})["kspace"], result["kspace"])
     path = stored(tmp_path / "a.h5", random_kspace(2, 1, 5, 4))
     assert parser.get_parsed_content("loading")({"kspace": str(path)})["kspace"].shape == (2, 1, 5, 4)
+
+
+def test_a_protocol_is_one_that_every_scan_can_have():
+    with pytest.raises(ValueError, match=r"^time jitter: expected 0 or more and below 1, received 1\.5$"):
+        ScanProtocol(jitter=1.5)
+    with pytest.raises(
+        ValueError, match=r"^sequence times in seconds: expected .* received te 0\.12, tr 0\.1$"
+    ):
+        ScanProtocol(SpinEcho(te=0.08, tr=0.2), jitter=0.5)

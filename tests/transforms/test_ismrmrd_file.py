@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from kseg.transforms.coil_maps import coil_maps
 from kseg.transforms.errors import InputError
 from kseg.transforms.fourier import fft2c, ifft2c
 from kseg.transforms.ismrmrd_file import StackChoice
@@ -189,34 +188,6 @@ def test_calibration_lines_belong_to_the_image_where_they_are_embedded(tmp_path,
     assert apart.notes[-1].startswith(
         "readouts for calibration not used: coil sensitivities: expected at least"
     )
-
-
-def test_calibration_lines_of_their_own_give_sensitivities(tmp_path):
-    y, x = torch.meshgrid(torch.linspace(-1, 1, 40), torch.linspace(-1, 1, 32), indexing="ij")
-    image = ((y / 0.9) ** 2 + (x / 0.8) ** 2 < 1) * (1.5 + torch.sin(9 * y) * torch.cos(7 * x))
-    maps = coil_maps(4, (40, 32), torch.Generator().manual_seed(2))
-    kspace = fft2c(image * maps).numpy()[:, 0]
-    acquisitions = []
-    for line in range(32):
-        acquisition = ismrmrd.Acquisition.from_array(
-            np.ascontiguousarray(kspace[:, :, line]), center_sample=20
-        )
-        acquisition.idx.kspace_encode_step_1 = line
-        if 10 <= line < 22:
-            calibration = ismrmrd.Acquisition.from_array(
-                np.ascontiguousarray(kspace[:, :, line]) * 7, center_sample=20
-            )
-            calibration.idx.kspace_encode_step_1 = line
-            acquisitions.append(flagged(calibration, ismrmrd.ACQ_IS_PARALLEL_CALIBRATION))
-        if line % 2 == 0:
-            acquisitions.append(acquisition)
-    volume = read_kspace(write(tmp_path / "x.h5", acquisitions, header_xml((1, 4, 40, 32), (1, 1, 4))))
-    assert volume.mask.tolist() == [True, False] * 16
-    assert volume.maps is not None
-    assert volume.maps.shape == (4, 1, 40, 32)
-    agreement = (volume.maps.conj() * maps).sum(0).abs()[0]
-    assert agreement[image > 0].mean() > 0.995
-    assert volume.notes[-1] == "sensitivities estimated from readouts for calibration"
 
 
 class TestSlab:

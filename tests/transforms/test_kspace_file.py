@@ -254,22 +254,15 @@ class TestUnusableFiles:
         edit(path, lambda file: file.move("kspace", "image"))
         self.check(path, "a dataset `kspace`", "4 others$")
 
-    def test_kspace_is_a_group(self, path):
-        def change(file: h5py.File) -> None:
-            del file["kspace"]
-            file.create_group("kspace")
-
-        self.check(edit(path, change), "a dataset `kspace`", r"\d others$")
-
     def test_real_values(self, path, volume):
         self.replace(path, "kspace", volume.kspace.abs().numpy())
-        self.check(path, "complex values in `kspace`", r"float32 of shape \(3, 2, 8, 6\)$")
+        self.check(path, r"complex `kspace` \(slice, y, x\) or .*", r"float32 of shape \(3, 2, 8, 6\)$")
 
     @pytest.mark.parametrize("shape", [(8, 6), (1, 3, 2, 8, 6), (3, 0, 8, 6)])
     def test_rank(self, path, shape):
         self.replace(path, "kspace", np.ones(shape, np.complex64))
-        received = rf"shape \({', '.join(map(str, shape))}\)$"
-        self.check(path, r"`kspace` \(slice, y, x\) or \(slice, coil, y, x\)", received)
+        received = rf"complex64 of shape \({', '.join(map(str, shape))}\)$"
+        self.check(path, r"complex `kspace` \(slice, y, x\) or \(slice, coil, y, x\)", received)
 
     @pytest.mark.parametrize("value", [np.nan, complex(0, np.inf)])
     def test_not_finite(self, path, volume, value):
@@ -303,7 +296,7 @@ class TestUnusableFiles:
 
     def test_affine_of_text(self, path):
         self.replace(path, "affine", "identity")
-        self.check(path, "an `affine` of real numbers", "bytes$")
+        self.check(path, "an `affine` of real numbers", r"object of shape \(\)$")
 
     def test_affine_of_complex_numbers(self, path):
         self.replace(path, "affine", np.eye(4) + 0j)

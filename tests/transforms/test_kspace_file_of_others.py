@@ -161,7 +161,7 @@ class TestSensitivities:
                 np.full((1, 2, 8, 6), np.nan + 0j),
                 r"finite complex64 sensitivities, received torch.complex64, zero",
             ),
-            ("text", r"complex `sensitivities` \(slice, coil, y, x\), received bytes"),
+            ("text", r"complex `sensitivities` \(slice, coil, y, x\), received object of shape \(\)"),
         ],
     )
     def test_others_are_refused(self, tmp_path, volume, stored, message):

@@ -62,6 +62,11 @@ def test_noise_adds_to_the_signal_and_comes_from_the_generator_alone():
     assert add_noise(kspace, SIGMA, generator()).dtype == torch.complex64
 
 
+def test_noise_comes_to_the_device_of_the_kspace():
+    kspace = torch.zeros(3, 2, dtype=torch.complex64, device="meta")
+    assert add_noise(kspace, SIGMA, generator()).device == kspace.device
+
+
 @pytest.mark.parametrize("tissue", ["csf", "gm", "wm"])
 def test_a_level_may_refer_to_the_signal_of_a_tissue(tissue: str):
     signal = float(SpinEcho().signal([TISSUES[tissue]]))

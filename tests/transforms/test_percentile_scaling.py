@@ -52,3 +52,11 @@ def test_a_channel_without_a_range_is_refused(value: float) -> None:
 def test_percentiles_have_to_rise(ends: tuple[float, float]) -> None:
     with pytest.raises(ValueError, match=r"expected two that rise within 0\.\.100, received"):
         ScaleBetweenPercentilesd("image", *ends)
+
+
+@pytest.mark.parametrize("n", [1000, 1_100_000])
+def test_integers_are_scaled_as_numbers(n: int) -> None:
+    x = torch.arange(n, dtype=torch.int32)[None] % 2 * 3
+    scaled = ScaleBetweenPercentilesd("image", 50.0, 100.0)({"image": x})["image"]
+    # The median lies at 1.5, between two integers.
+    assert scaled[0, :4].tolist() == [-1.0, 1.0, -1.0, 1.0]

@@ -237,3 +237,8 @@ def test_a_patient_depends_on_its_random_state_alone(brain):
 def test_no_contrast_is_refused():
     with pytest.raises(ValueError, match=r"^contrasts: expected at least one sequence, received none$"):
         RandContrastsd(contrasts=())
+
+
+def test_a_change_of_tissues_that_is_impossible_is_refused():
+    with pytest.raises(ValueError, match=r"^tissue jitter: expected 0 or more and below 1, received 1\.0$"):
+        RandContrastsd(tissue_jitter=1.0)

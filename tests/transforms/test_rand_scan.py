@@ -334,3 +334,31 @@ def test_a_slice_that_stands_for_its_neighbour_is_the_same_measurement():
     image = transform(item)["image"]
     assert torch.equal(image[3:5], image[:2])
     assert not torch.equal(image[5:7], image[:2])
+
+
+def test_changes_that_are_impossible_are_refused_at_once():
+    with pytest.raises(ValueError, match=r"^time jitter: expected 0 or more and below 1, received 1\.0$"):
+        RandScanSliced(time_jitter=1.0)
+    with pytest.raises(
+        ValueError, match=r"^sequence times in seconds: expected .* received te 0\.12, tr 0\.1$"
+    ):
+        RandScanSliced(SpinEcho(te=0.08, tr=0.2), time_jitter=0.5)
+    with pytest.raises(ValueError, match=r"^tissue jitter: expected 0 or more and below 1, received 2\.0$"):
+        RandScanSliced(tissue_jitter=2.0)
+
+
+def test_a_subclass_draws_other_lines_of_the_same_scan():
+    class LowerLines(RandScanSliced):
+        def mask(self, n_x: int, fraction: float, generator: torch.Generator) -> Tensor:
+            return torch.arange(n_x) < line_count(n_x, fraction)
+
+    images = []
+    for kind in (RandScanSliced, LowerLines):
+        transform = kind(**{**FIXED, "noise": (0.0, 0.0)})  # type: ignore[arg-type]
+        transform.set_random_state(3)
+        images.append(transform({"fractions": disc(), "tissues": TISSUES})["image"])
+    usual, lower = images
+    assert torch.equal(lower[2], (torch.arange(N_X) < 54).float().expand(N_Y, -1))
+    both = (usual[2] * lower[2]).bool()
+    assert both.any()
+    assert torch.equal(usual[:2, both], lower[:2, both])

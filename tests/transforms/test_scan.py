@@ -3,6 +3,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 import torch
+from scipy.optimize import brentq
 from torch import Tensor
 
 from kseg.transforms.coil_maps import coil_maps
@@ -42,11 +43,13 @@ def mixed(fractions: Tensor, sequence: PulseSequence, tissues: Sequence[Tissue] 
     return torch.einsum("tzyx,t->zyx", fractions, sequence.signal(tissues))[:, None]
 
 
-def by_tissue(fractions: Tensor, sequence: PulseSequence, maps: Tensor, decay: Tensor) -> Tensor:
+def by_tissue(
+    fractions: Tensor, sequence: PulseSequence, maps: Tensor, decay: Tensor, b1: float = 1.0
+) -> Tensor:
     """One Fourier transform per tissue, each weighted by its own decay along ky; double precision."""
     kspace = torch.zeros((), dtype=torch.complex128)
     for fraction, signal, course in zip(
-        fractions.double(), sequence.signal(TISSUES).double(), decay, strict=True
+        fractions.double(), sequence.signal(TISSUES, b1).double(), decay, strict=True
     ):
         image = signal * fraction[:, None] * maps.movedim(0, 1).to(torch.complex128)
         kspace = kspace + fft2c(image) * course[:, None]
@@ -339,3 +342,38 @@ def test_fields_must_lie_on_the_grid(name: str):
 def test_an_off_resonance_needs_a_readout():
     with pytest.raises(ValueError, match="scan: expected a readout with an off-resonance map, received none"):
         scan_kspace(torch.ones(5, 1, 9, 8), TISSUES, SpinEcho(), maps=uniform(9, 8), b0=torch.ones(1, 9, 8))
+
+
+def test_what_is_nulled_at_the_nominal_field_decays_where_the_field_is_another(make_fractions: MakeFractions):
+    fat = TISSUES[NAMES.index("fat")]
+    null = brentq(lambda ti: float(InversionRecovery(ti=ti).signal([fat])), 0.05, 0.5)
+    sequence, readout = InversionRecovery(ti=null), Readout(bandwidth=20e3)
+    fractions, maps = make_fractions(2, 54, 45), uniform(54, 45)
+    kspace = scan_kspace(
+        fractions, TISSUES, sequence, maps=maps, readout=readout, b1=torch.full((2, 54, 45), 0.85)
+    )
+    decay = readout_decay(TISSUES, sequence, readout.times(54))
+    assert error(kspace, by_tissue(fractions, sequence, maps, decay, 0.85)) < 2e-5
+
+
+@pytest.mark.parametrize(
+    ("sequence", "before", "after"),
+    [
+        (GradientEcho(te=0.005, tr=0.25), "5", "245"),
+        (GradientEcho(te=0.01, tr=0.015), "10", "5"),
+        (SpinEcho(te=0.015, tr=3.0), "7.5", "2985"),
+        (SpinEcho(te=0.02, tr=0.025), "10", "5"),
+        (InversionRecovery(te=0.015, tr=5.0), "7.5", "4185"),
+        (InversionRecovery(te=0.02, tr=0.825), "10", "5"),
+    ],
+)
+def test_a_readout_lies_between_pulses(sequence: PulseSequence, before: str, after: str):
+    scan = {"fractions": torch.ones(5, 1, 16, 4), "tissues": TISSUES, "maps": uniform(16, 4)}
+    message = (
+        rf"^scan: expected a readout that starts less than {before} ms before the echo and ends at most {after} "
+        r"ms behind it, received 16 samples from -8 ms to 7 ms$"
+    )
+    with pytest.raises(ValueError, match=message):
+        scan_kspace(**scan, sequence=sequence, readout=Readout(bandwidth=1e3))
+    fits = 8 / (0.9999 * min(float(before), float(after)) * 1e-3)
+    scan_kspace(**scan, sequence=sequence, readout=Readout(bandwidth=fits))

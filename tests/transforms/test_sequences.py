@@ -4,7 +4,13 @@ import pytest
 import torch
 
 from kseg.transforms.events import Delay, Encode, Pulse, Read
-from kseg.transforms.sequences import GradientEcho, InversionRecovery, PulseSequence, SpinEcho
+from kseg.transforms.sequences import (
+    GradientEcho,
+    InversionRecovery,
+    PulseSequence,
+    SpinEcho,
+    require_time_jitter,
+)
 from kseg.transforms.tissues import Tissue, load_tissue_table
 
 GM = Tissue(pd=0.86, t1=0.833, t2=0.083, t2_star=0.069)
@@ -163,3 +169,20 @@ def test_inversion_needs_room_before_and_after_the_excitation():
         InversionRecovery(te=0.3, tr=1.0, ti=0.8)
     with pytest.raises(ValueError, match=r"inversion recovery: expected ti > 0, received 0\.0"):
         InversionRecovery(ti=0.0)
+
+
+@pytest.mark.parametrize("relative", [-0.1, 1.0, float("nan")])
+def test_a_change_of_times_is_a_share_of_them(relative: float):
+    message = rf"^time jitter: expected 0 or more and below 1, received {relative}$"
+    with pytest.raises(ValueError, match=message):
+        require_time_jitter(SpinEcho(), relative)
+
+
+def test_times_fit_into_each_other_however_they_are_drawn():
+    require_time_jitter(SpinEcho(te=0.08, tr=0.1), 0.1)
+    require_time_jitter(InversionRecovery(te=0.08, tr=1.0, ti=0.8), 0.1)
+    message = r"^sequence times in seconds: expected .*, received te 0\.0896, tr 0\.08"
+    with pytest.raises(ValueError, match=message):
+        require_time_jitter(SpinEcho(te=0.08, tr=0.1), 0.12)
+    with pytest.raises(ValueError, match=message):
+        require_time_jitter(InversionRecovery(te=0.08, tr=1.0, ti=0.8), 0.12)

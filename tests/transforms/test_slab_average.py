@@ -69,3 +69,19 @@ def test_what_would_become_too_large_is_refused_with_its_voxel_size() -> None:
 def test_sizes_are_positive() -> None:
     with pytest.raises(ValueError, match=r"expected positive sizes in millimetres, received \[3.0, 0.0\]"):
         AverageToSpacingd("image", (3.0, 0.0))
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.bool])
+def test_integers_are_averaged_as_numbers(dtype: torch.dtype) -> None:
+    x = torch.tensor([200, 0, 200, 200, 100]).to(dtype)
+    for width in (1.0, 1.5, 3.0):
+        averaged = box_average(x, 0, width)
+        assert averaged.dtype == torch.float32
+        assert torch.equal(averaged, box_average(x.float(), 0, width))
+
+
+def test_the_mean_is_taken_where_the_image_is() -> None:
+    x = torch.arange(5.0)
+    with torch.device("meta"):
+        averaged = box_average(x, 0, 3.0)
+    assert averaged.tolist() == [0.5, 1.0, 2.0, 3.0, 3.5]

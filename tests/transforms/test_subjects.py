@@ -3,12 +3,12 @@ import pytest
 import torch
 from scipy.ndimage import label
 
-from kseg.transforms.deformation import DeformationStrength
+from kseg.transforms.deformation import DeformationStrength, random_deformation, warp_head
 from kseg.transforms.head import CrispHead
-from kseg.transforms.lesion_model import LesionModel
+from kseg.transforms.lesion_model import LesionKind, LesionModel
 from kseg.transforms.lesions import add_lesions
 from kseg.transforms.subjects import SubjectStrength, generate_subject
-from kseg.transforms.surfaces import SurfaceStrength
+from kseg.transforms.surfaces import SurfaceStrength, move_surfaces
 
 NONE = SubjectStrength(DeformationStrength(0.0, 25.0, 0.0, 0.0, 0.0, 0.0), SurfaceStrength(0.0, 0.0, 0.0))
 
@@ -79,14 +79,21 @@ def test_lesions_of_an_unmoved_head_are_those_of_the_model(brain):
     places = brain.places
     strength = SubjectStrength(NONE.deformation, NONE.surfaces, LesionModel())
     subject = generate_subject(brain.head, generator(4), strength, places)
-    lesion = subject.membership("lesion") > 0
-    drawn = {
-        int((add_lesions(brain.head, places, generator(seed)).membership("lesion") > 0).sum())
-        for seed in range(9)
-    }
-    assert len(drawn) > 5
-    assert lesion.any()
-    np.testing.assert_array_equal(subject.indices[~lesion], brain.head.indices[~lesion])
+    drawn = generator(4)
+    # What moves nothing draws as much.
+    deformation = random_deformation(brain.head.extent_mm, drawn, NONE.deformation)
+    move_surfaces(warp_head(brain.head, deformation), drawn, NONE.surfaces)
+    expected = add_lesions(brain.head, places, drawn, LesionModel())
+    np.testing.assert_array_equal(subject.indices, expected.indices)
+    assert (subject.membership("lesion") > 0).sum() > 20
+
+
+def test_a_model_without_lesions_makes_a_subject_without(brain):
+    none = LesionModel(*[LesionKind(0.0, 4.0, 0.3, (1.0, 2.0))] * 4)
+    subject = generate_subject(brain.head, generator(3), SubjectStrength(lesions=none), brain.places)
+    expected = generate_subject(brain.head, generator(3))
+    assert subject.tissues == expected.tissues
+    np.testing.assert_array_equal(subject.indices, expected.indices)
 
 
 def test_lesions_need_their_places(brain):

@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from scipy.ndimage import binary_dilation, label
 
 from kseg.transforms.head import CrispHead
+from kseg.transforms.lesions import heal_lesions
 from kseg.transforms.surfaces import SurfaceStrength, move_surfaces
 
 TISSUES = ("air", "csf", "gm", "wm", "bone")
@@ -107,3 +110,20 @@ def test_a_shift_below_a_voxel_moves_its_share_of_voxels():
         ]
         changes[spacing_mm] = np.std(volumes) / volume(head, "gm")
     assert 0.4 < changes[2.0] / changes[1.0] < 2.5
+
+
+def test_lesions_of_a_head_are_white_matter_while_its_surfaces_move():
+    head = ball_head()
+    indices = head.indices.copy()
+    # Two in the depth of the white matter, one beneath the cortex.
+    for z, y, x in ((40, 40, 58), (22, 40, 40), (40, 64, 40)):
+        indices[z - 2 : z + 3, y - 2 : y + 3, x - 2 : x + 3] = len(TISSUES)
+    indices[head.indices != TISSUES.index("wm")] = head.indices[head.indices != TISSUES.index("wm")]
+    ill = replace(head, indices=indices, tissues=(*TISSUES, "lesion"))
+    strength = SurfaceStrength(0.5, 0.5, 1.5)
+    moved, expected = (move_surfaces(each, generator(4), strength) for each in (ill, head))
+    white = expected.indices == TISSUES.index("wm")
+    lesion = indices == len(TISSUES)
+    assert 0 < (lesion & white).sum() < lesion.sum()
+    np.testing.assert_array_equal(moved.membership("lesion") > 0, lesion & white)
+    np.testing.assert_array_equal(heal_lesions(moved).indices, expected.indices)

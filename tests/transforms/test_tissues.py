@@ -7,7 +7,7 @@ import pytest
 from kseg.transforms.errors import InputError
 from kseg.transforms.label_codes import load_label_codes
 from kseg.transforms.sequences import InversionRecovery, SpinEcho
-from kseg.transforms.tissues import Tissue, load_tissue_table, tissue_list
+from kseg.transforms.tissues import Tissue, load_tissue_table, require_tissue_jitter, tissue_list
 
 ENTRY = "{pd: 1.0, t1: 1.0, t2: 0.1, t2_star: 0.05}"
 
@@ -168,3 +168,11 @@ def test_lesions_are_seen_in_the_contrasts_of_3_tesla_as_radiologists_see_them()
     assert signal(t2w, wm) < signal(t2w, gm) < 0.8 * signal(t2w, lesion) < signal(t2w, csf)
     assert signal(flair, csf) < 0.1 * signal(flair, wm)
     assert 1.4 * max(signal(flair, gm), signal(flair, wm)) < signal(flair, lesion)
+
+
+@pytest.mark.parametrize("relative", [-0.1, 1.0, float("nan")])
+def test_a_change_of_a_tissue_leaves_something_of_it(relative: float):
+    message = rf"^tissue jitter: expected 0 or more and below 1, received {relative}$"
+    with pytest.raises(ValueError, match=message):
+        require_tissue_jitter(relative)
+    require_tissue_jitter(0.0)
