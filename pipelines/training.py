@@ -1,12 +1,12 @@
 """Handlers that make a training safe: seeds by epoch, checkpoints, signals, non-finite losses."""
 
+import atexit
 import json
 import logging
 import math
 import multiprocessing
 import os
 import signal
-import threading
 import time
 from pathlib import Path
 from types import FrameType
@@ -252,27 +252,26 @@ def _save(content: dict[str, Any], path: Path) -> None:
 class SurviveSigterm:
     """Let a data worker live on when its whole process group is terminated, as schedulers of clusters do.
 
-    The training needs it to finish the iteration, and the epoch's validation. Only the training itself ends it, or
-    anyone once the training is gone. Systems on which a signal does not tell who sent it (macOS, Windows) are left
-    as they are: their workers end at once.
+    The training needs it to finish the iteration, and the epoch's validation. It ends when the training is over or
+    gone. Made in the training, called in each of its workers (`worker_init_fn`).
     """
+
+    def __init__(self) -> None:
+        # One of `spawn` goes into workers of every kind.
+        self._over = multiprocessing.get_context("spawn").Event()
+        # Registered after that of multiprocessing, so called before it terminates the workers and waits for them.
+        atexit.register(self._over.set)
 
     def __call__(self, _worker: int) -> None:
         """Begin, in the worker."""
-        if not hasattr(signal, "sigwaitinfo"):
-            return
-        parent = multiprocessing.parent_process()
-        # The parent may be a server that forks for the training.
-        training, maker = parent.pid if parent else os.getppid(), os.getppid()
+        maker = os.getppid()
 
-        def wait() -> None:
-            while signal.sigwaitinfo({signal.SIGTERM}).si_pid != training and os.getppid() == maker:
-                pass
-            # Not an error to PyTorch, which watches how workers end.
-            os._exit(0)
+        def end(*_: object) -> None:
+            if self._over.is_set() or os.getppid() != maker:
+                # Not an error to PyTorch, which watches how workers end.
+                os._exit(0)
 
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        threading.Thread(target=wait, daemon=True).start()
+        signal.signal(signal.SIGTERM, end)
 
 
 class ClippedGradients:

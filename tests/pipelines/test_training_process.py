@@ -209,7 +209,6 @@ def test_a_compiled_training_is_the_training_and_keeps_the_names_of_its_weights(
     assert losses[1] == pytest.approx(losses[0], abs=1e-4)
 
 
-@pytest.mark.skipif(not hasattr(signal, "sigwaitinfo"), reason="signals do not tell who sent them")
 @pytest.mark.parametrize("context", ["fork", "forkserver"])
 def test_a_data_worker_ends_by_its_training_alone(context: str) -> None:
     """However often others terminate it; and the training does not wait for it when it ends by an error itself."""
@@ -239,7 +238,6 @@ raise ConnectionError("the training is over")
     assert done.returncode == 1
 
 
-@pytest.mark.skipif(not hasattr(signal, "sigwaitinfo"), reason="signals do not tell who sent them")
 def test_a_data_worker_whose_training_is_gone_ends_by_anyone() -> None:
     program = """
 import os, signal, time
