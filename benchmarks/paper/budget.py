@@ -48,6 +48,7 @@ _SLICE: Schema = {"type": "integer", "minimum": 0, "maximum": _SLICES_OF_A_SCAN 
 _SCHEMA: Schema = {
     **OF_TRAINING,
     "slices": {"type": ["array", "null"], "items": _SLICE, "minItems": 1},
+    "slice_jitter": {"type": "number", "minimum": 0},
     "n_blocks": COUNT,
     "reconstruction_sizes": ARGUMENTS,
     "fraction": SHARE,
@@ -66,6 +67,7 @@ class Budget:
         chosen: what of it was chosen by results on the test heads, as its pages tell; empty if nothing.
         epochs: of a whole method; the stages of one that has several share them.
         slices: slices of each training head that an epoch shows.
+        slice_jitter: how far from there they may lie, in slices.
         train_heads: number of training heads, the first by name; None for all that are no test heads.
         test_heads: number of test heads, the last by name.
         batch_size: slices of a step.
@@ -88,6 +90,7 @@ class Budget:
     chosen: str
     epochs: int
     slices: tuple[int, ...]
+    slice_jitter: float
     train_heads: int | None
     test_heads: int
     batch_size: int

@@ -47,7 +47,7 @@ class Method:
         figure6: is drawn there.
         fraction: share of lines; None for that of the budget.
         blocks: kinds of block it is run with; None for all of the budget.
-        beyond: not a method of the paper.
+        beyond: not a method of the paper; it is run at the first noise level alone.
         flip: the evaluation averages with the mirrored scan.
         scans: other scans that its networks are tested on as well.
     """
@@ -160,6 +160,8 @@ def load_grid(path: Path = _DEFINITION) -> Grid:
 
 def table_cells(method: Method, noise: float, budget: Budget) -> dict[str | None, list[Cell]]:
     """Cells of a method in the table of a noise level: those of all its seeds, by kind of block."""
+    if method.beyond and noise != budget.noises[0]:
+        return {}
     seeds = budget.seeds if method.headline else budget.seeds[:1]
     if not method.reconstructs:
         return {None: [Cell(method.name, None, 0, noise, seed) for seed in seeds]}

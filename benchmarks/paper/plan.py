@@ -98,6 +98,7 @@ def plan_cell(cell: Cell, method: Method, budget: Budget, heads: Heads) -> list[
             "precision": budget.precision,
             "compile": budget.compile,
             "slices": list(budget.slices),
+            "slice_jitter": budget.slice_jitter,
             "noise": [cell.noise, cell.noise],
             "fraction": cell_fraction(method, budget),
             "other_probability": 0.0,

@@ -71,9 +71,9 @@ def test_values_that_make_no_experiment_are_refused(
         load_budget(str(tmp_path / "own.yaml"))
 
 
-def test_the_long_budget_shows_fifteen_times_as_many_slices_of_the_same_experiment() -> None:
+def test_the_long_budget_shows_thirty_times_as_many_slices_of_the_same_experiment() -> None:
     long, short = load_budget("cpu_long"), load_budget("cpu")
-    assert round(long.epochs * len(long.slices) / (short.epochs * len(short.slices))) == 15
+    assert round(long.epochs * len(long.slices) / (short.epochs * len(short.slices))) == 30
     assert (long.noises, long.fraction, long.n_blocks) == (short.noises, short.fraction, short.n_blocks)
 
 
