@@ -4,6 +4,7 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -56,11 +57,16 @@ class Experiment(ABC):
         except Exception as error:  # whatever is wrong with what lies there, the others are read
             return Outcome(cell, missing=one_line(error))
 
-    def run(self, cell: Cell) -> None:
+    def run(self, cell: Cell, wait: bool = True) -> None:
         """Train and evaluate a cell, unless its result is there.
+
+        Args:
+            cell: the cell.
+            wait: while another driver has it or a training that it needs.
 
         Raises:
             InputError: a training or the evaluation failed, or something that was left before is damaged.
+            BlockingIOError: another driver has it, and that was not to be waited for.
         """
         if not self._outcome(cell).missing:
             return
@@ -68,8 +74,8 @@ class Experiment(ABC):
         trainings, folder = self.plan(cell), self.folder(cell)
         for training in trainings:
             print(f"  {training.name}", flush=True)
-            train(training, self.runs, self.budget.num_workers)
-        with locked(folder):
+            train(training, self.runs, self.budget.num_workers, wait)
+        with locked(folder, wait):
             # Another driver may have had it in the meantime.
             if self._outcome(cell).missing:
                 evaluate_cell(cell, trainings, self.inference(cell), folder, self.runs)
@@ -87,9 +93,10 @@ class Experiment(ABC):
 
 
 def run_cells(experiment: Experiment, cells: Sequence[Cell]) -> dict[Cell, str]:
-    """Run cells one after the other.
+    """Run cells one after the other; what another driver has comes last.
 
-    A cell that fails leaves its reason in a file, see `Experiment.failure`, until it succeeds.
+    So drivers that are started on the same cells share them. A cell that fails leaves its reason in a file, see
+    `Experiment.failure`, until it succeeds.
 
     Args:
         experiment: what is run.
@@ -100,10 +107,15 @@ def run_cells(experiment: Experiment, cells: Sequence[Cell]) -> dict[Cell, str]:
     """
     failures: dict[Cell, str] = {}
     (experiment.runs / "failures").mkdir(parents=True, exist_ok=True)
-    for number, cell in enumerate(cells, start=1):
-        print(f"[{number}/{len(cells)}] {cell.name}", flush=True)
+    elsewhere: list[Cell] = []
+    # Those put off stand behind the cells that the loop began with, and are waited for.
+    for number, cell in enumerate(chain(cells, elsewhere), start=1):
+        print(f"[{min(number, len(cells))}/{len(cells)}] {cell.name}", flush=True)
         try:
-            experiment.run(cell)
+            experiment.run(cell, wait=number > len(cells))
+        except BlockingIOError:
+            print("  another driver has it", flush=True)
+            elsewhere.append(cell)
         except Exception as error:  # whatever it is, the others go on
             failures[cell] = one_line(error)
             experiment.failure(cell).write_text(failures[cell] + "\n", encoding="utf-8")

@@ -66,18 +66,22 @@ def read_record(path: Path, files: Mapping[str, Path], keys: tuple[str, ...] = (
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[int]:
-    """Keep a folder to oneself; waits while another process has it (POSIX).
+def locked(folder: Path, wait: bool = True) -> Iterator[int]:
+    """Keep a folder to oneself (POSIX).
 
     Args:
         folder: made if missing.
+        wait: while another process has it.
 
     Yields:
         The descriptor of the lock. A process that inherits it keeps the folder locked as long as it lives.
+
+    Raises:
+        BlockingIOError: another process has it, and that was not to be waited for.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield file.fileno()
 
 

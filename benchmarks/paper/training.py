@@ -36,7 +36,7 @@ def weights_of(training: Training, runs: Path) -> Path:
     return runs / "stages" / training.name / "weights.pt"
 
 
-def train(training: Training, runs: Path, num_workers: int) -> dict[str, Any]:
+def train(training: Training, runs: Path, num_workers: int, wait: bool = True) -> dict[str, Any]:
     """Do a training, or go on with one that was interrupted, unless it is recorded as finished.
 
     The weights are those after the last epoch: no epoch is chosen, least of all by the test heads.
@@ -45,15 +45,17 @@ def train(training: Training, runs: Path, num_workers: int) -> dict[str, Any]:
         training: what to train.
         runs: folder of all runs.
         num_workers: processes that simulate data.
+        wait: while another driver has it.
 
     Returns:
         The record: configuration, epochs, slices or crops seen, seconds in them, commits and hardware.
 
     Raises:
         InputError: the training failed, or what it or one before it left is damaged or missing.
+        BlockingIOError: another driver has it, and that was not to be waited for.
     """
     folder = weights_of(training, runs).parent
-    with locked(folder) as lock:
+    with locked(folder, wait) as lock:
         record = finished(training, runs)
         if record is not None:
             return record

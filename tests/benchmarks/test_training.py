@@ -13,6 +13,7 @@ import pytest
 import torch
 from paper.experiment import read_cells, run_cells
 from paper.grid import Cell
+from paper.records import locked
 from paper.seranet_experiment import SeranetExperiment
 from paper.training import finished, train, weights_of
 
@@ -151,6 +152,34 @@ def test_a_training_that_another_driver_has_is_waited_for(
         records = list(drivers.map(lambda _: train(first, experiment.runs, 0)["epochs"], range(2)))
     assert records == [1, 1]
     assert calls(trainer) == 1
+
+
+def test_a_training_that_another_driver_has_is_left_to_it_where_there_is_other_work(
+    experiment: SeranetExperiment,
+    trainer: Path,
+    make_up: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    evaluated = []
+
+    def evaluate(cell: Cell, *_: object) -> None:
+        evaluated.append(cell)
+        make_up(cell, 0.8, 0.8, 0.8)
+
+    monkeypatch.setattr("paper.seranet_experiment.simulate_test_heads", lambda *_: Path("scans"))
+    monkeypatch.setattr("paper.experiment.evaluate_cell", evaluate)
+    (trainer / "mode").write_text("slow")
+    cells = [Cell(name, "cascade", 1, 0.1, 0) for name in ("joint", "seranet_3")]
+    folder = weights_of(experiment.plan(cells[0])[0], experiment.runs).parent
+    with locked(folder), pytest.raises(BlockingIOError):
+        experiment.run(cells[0], wait=False)
+    with ThreadPoolExecutor(2) as drivers:
+        both = list(drivers.map(lambda _: run_cells(experiment, cells), range(2)))
+    assert both == [{}, {}]
+    assert calls(trainer) == 2
+    assert sorted(cell.method for cell in evaluated) == ["joint", "seranet_3"]
+    assert "  another driver has it\n" in capsys.readouterr().out
 
 
 def test_a_cell_that_fails_is_named_and_the_others_go_on(
