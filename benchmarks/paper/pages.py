@@ -123,8 +123,8 @@ def _conditions(experiment: SeranetExperiment) -> list[str]:
     sizes = {**budget.sizes, **budget.reconstruction_sizes}
     return [
         f"budget `{budget.name}`: {budget.epochs} epochs of {len(heads.train)} heads x {len(budget.slices)} slices, "
-        f"each within {budget.slice_jitter:g} slices of its place, = {budget.epochs * per_epoch} slices seen by every "
-        "method, by the stages of one that has several together; every stage starts at the same learning rate and "
+        f"each within {budget.slice_jitter:g} slices of its place, = {budget.epochs * per_epoch} slices seen by "
+        "every method, by the stages of one that has several together; every stage starts at the same learning rate and "
         "halves it at the same shares of its length; the same seed gives the same slices in the same order, later "
         "stages of a method see further ones",
         f"Adam, learning rate {budget.learning_rate:g} halved after each {percent(budget.halve_after)} of a stage; "
