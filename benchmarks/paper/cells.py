@@ -1,9 +1,15 @@
-"""The files that hold every single network of an experiment, and every single case of each."""
+"""The files that hold every single network of an experiment, every single case of each, and their records."""
 
+import gzip
+import tarfile
 from collections.abc import Callable, Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 
-from paper.evaluation import Outcome
+from kseg.transforms.atomic import atomic_path
+from paper.evaluation import RESULT, Outcome
+from paper.experiment import Experiment
+from paper.grid import Cell
 from paper.rows import plain, write_csv
 
 _OF_A_CASE = ("dice", "iou", "hausdorff_mm", "hausdorff95_mm", "predicted_ml", "reference_ml")
@@ -38,6 +44,26 @@ def write_cases_csv(path: Path, outcomes: Sequence[Outcome]) -> None:
         for row in outcome.rows
     ]
     write_csv(path, columns, lines)
+
+
+def write_records(path: Path, experiment: Experiment, outcomes: Mapping[Cell, Outcome]) -> None:
+    """Pack the records of the cells that are done: unpacked in an empty folder of runs, they need not be run again.
+
+    Args:
+        path: the archive, the same for the same records.
+        experiment: what was run.
+        outcomes: what became of every cell.
+    """
+    packed = BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for folder in sorted(experiment.folder(cell) for cell, each in outcomes.items() if not each.missing):
+            for name in RESULT:
+                content = (folder / name).read_bytes()
+                entry = tarfile.TarInfo((folder / name).relative_to(experiment.runs).as_posix())
+                entry.size = len(content)
+                archive.addfile(entry, BytesIO(content))
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(gzip.compress(packed.getvalue(), mtime=0))
 
 
 def _told_of_all(outcome: Outcome, runs: Path) -> dict[str, object]:

@@ -31,6 +31,9 @@ from paper.training import finished, weights_of
 NOT_RUN = "not run"
 """Why there are no metrics of a cell that nobody has run."""
 
+RESULT = ("metrics.csv", "result.json")
+"""What a cell leaves that its numbers are read from."""
+
 _STAGE = "evaluate cell"
 _KEYS = ("trainings", "cases", "calibration", "seconds", "commits", "hardware")
 

@@ -41,13 +41,13 @@ def gap_markdown(tables: Mapping[float, Sequence[Row]], grid: Grid, budget: Budg
     lines = [f"| method | type |{header}", "|---|---|" + "---|---|" * len(budget.noises)]
     known = {noise: {(row.method.name, row.block): row for row in rows} for noise, rows in tables.items()}
     for name, block in known[budget.noises[0]]:
-        found = [known[noise][name, block] for noise in budget.noises]
-        if block is None or not any(row.done for row in found):
+        found = [known[noise].get((name, block)) for noise in budget.noises]
+        if block is None or not any(row and row.done for row in found):
             continue
         cells = []
         for noise, row in zip(budget.noises, found, strict=True):
             bounds = known[noise][_UPPER, None], known[noise][_LOWER, None]
-            cells += [_gap_text(row, *bounds), _paper_gap(row, grid, noise)]
+            cells += [_gap_text(row, *bounds), _paper_gap(row, grid, noise)] if row else ["-", ""]
         title, kind = grid.methods[name].title, TYPES[block]
         lines.append(f"| {title} | {kind} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"

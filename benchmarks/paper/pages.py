@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from kseg.transforms.atomic import atomic_path
-from paper.cells import write_cases_csv, write_cells_csv
+from paper.cells import write_cases_csv, write_cells_csv, write_records
 from paper.evaluation import Outcome
 from paper.figures import figure5, figure6, write_figure6_csv
 from paper.gap import gap_markdown
@@ -61,6 +61,7 @@ def write_results(experiment: SeranetExperiment, outcomes: Mapping[Cell, Outcome
     write_figure6_csv(output / "figure6.csv", grid, budget, outcomes, runs)
     write_cells_csv(output / "cells.csv", list(outcomes.values()), runs, _tell)
     write_cases_csv(output / "cases.csv", list(outcomes.values()))
+    write_records(output / "records.tar.gz", experiment, outcomes)
     failures = []
     for name, draw in _figures(experiment, outcomes).items():
         failures += _draw(output / name, draw)
@@ -124,9 +125,9 @@ def _conditions(experiment: SeranetExperiment) -> list[str]:
     return [
         f"budget `{budget.name}`: {budget.epochs} epochs of {len(heads.train)} heads x {len(budget.slices)} slices, "
         f"each within {budget.slice_jitter:g} slices of its place, = {budget.epochs * per_epoch} slices seen by "
-        "every method, by the stages of one that has several together; every stage starts at the same learning rate and "
-        "halves it at the same shares of its length; the same seed gives the same slices in the same order, later "
-        "stages of a method see further ones",
+        "every method, by the stages of one that has several together; every stage starts at the same learning rate "
+        "and halves it at the same shares of its length; the same seed gives the same slices in the same order, "
+        "later stages of a method see further ones",
         f"Adam, learning rate {budget.learning_rate:g} halved after each {percent(budget.halve_after)} of a stage; "
         f"batches of {budget.batch_size}; {budget.precision}",
         f"{budget.n_blocks} reconstruction blocks; "
@@ -179,6 +180,9 @@ def _index(
     toctree = "```{toctree}\n:maxdepth: 1\n\n" + "\n".join(pages) + "\n```\n" if pages else ""
     figures = "\n".join(f"![{captions[name]}]({name})\n\n{captions[name]}\n" for name in drawn)
     missing = "".join(f"- not drawn: {plain(line, experiment.runs)}\n" for line in failures)
-    files = "`cells.csv` holds every single network, `cases.csv` every head."
+    files = (
+        "`cells.csv` holds every single network, `cases.csv` every head; `records.tar.gz`, unpacked in a folder of "
+        "runs, is what the program goes on from."
+    )
     title = f"# SERANet, budget {budget.name}\n\nWritten by `benchmarks/paper_tables.py`; {files}\n"
     return "\n".join(part for part in (title, toctree, figures, missing) if part)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from paper.cells import write_cases_csv, write_cells_csv
+from paper.cells import write_cases_csv, write_cells_csv, write_records
 from paper.evaluation import Outcome
 from paper.grid import Cell, Grid
 from paper.plan import seen_key
@@ -98,6 +98,7 @@ def write_rsanet_results(
     write_table_csv(output / "rsanet.csv", rows, COLUMNS, runs)
     write_cells_csv(output / "rsanet_cells.csv", list(outcomes.values()), runs, _tell)
     write_cases_csv(output / "rsanet_cases.csv", list(outcomes.values()))
+    write_records(output / "rsanet_records.tar.gz", experiment, outcomes)
     return []
 
 

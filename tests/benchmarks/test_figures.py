@@ -146,11 +146,14 @@ def test_a_figure_of_other_results_does_not_stay(drawn: SeranetExperiment, tmp_p
 def test_pages_tell_budget_commit_hardware_and_time(drawn: SeranetExperiment, tmp_path: Path) -> None:
     write_results(drawn, outcomes_of(drawn), tmp_path / "results")
     names = {path.name for path in (tmp_path / "results").iterdir()}
-    tables, single = {"table1.md", "table1.csv", "table2.csv"}, {"cells.csv", "cases.csv"}
+    tables, single = {"table1.md", "table1.csv", "table2.csv"}, {"cells.csv", "cases.csv", "records.tar.gz"}
     assert names == tables | single | {"scans.csv", "gap.md", "index.md", "figure6.csv", "figure6.png"}
     cells = all_cells(drawn.grid, drawn.budget)
     index = (tmp_path / "results/index.md").read_text()
-    assert "budget `smoke`: 4 epochs of 2 heads x 1 slices = 8 slices seen by every method" in index
+    assert (
+        "budget `smoke`: 4 epochs of 2 heads x 1 slices, each within 0.5 slices of its place, = 8 slices seen by every method"
+        in index
+    )
     assert f"- 12 of {len(cells)} cells, 12.00 hours" in index
     assert "- weights after the last epoch; training never sees the test heads\n" in index
     assert "- commits (`+`: with changes besides): 0123456789ab\n" in index

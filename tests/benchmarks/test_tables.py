@@ -192,6 +192,11 @@ def test_the_gap_closed_is_that_of_each_seed(experiment, make_up) -> None:
     tables = {noise: list(rows_of(experiment, noise).values()) for noise in (0.1, 0.2)}
     text = gap_markdown(tables, experiment.grid, experiment.budget)
     assert "| SegNetMRI | A | - | 0.51 | missing: Fully-sampled, Zero-filling | 0.03 |" in text
+    # Beyond the paper there is one noise level.
+    make_up(Cell("dice_loss", "cascade", 1, 0.1, 0), 0.85, 0.85, 0.85)
+    tables = {noise: list(rows_of(experiment, noise).values()) for noise in (0.1, 0.2)}
+    text = gap_markdown(tables, experiment.grid, experiment.budget)
+    assert "| SERANet-3, Dice + cross entropy | A | 0.75 (1 of 3 seeds) |  | - |  |" in text
 
 
 def test_other_scans_stand_beside_those_of_the_table(experiment, make_up, tmp_path: Path) -> None:
