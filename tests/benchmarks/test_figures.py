@@ -150,10 +150,8 @@ def test_pages_tell_budget_commit_hardware_and_time(drawn: SeranetExperiment, tm
     assert names == tables | single | {"scans.csv", "gap.md", "index.md", "figure6.csv", "figure6.png"}
     cells = all_cells(drawn.grid, drawn.budget)
     index = (tmp_path / "results/index.md").read_text()
-    assert (
-        "budget `smoke`: 4 epochs of 2 heads x 1 slices, each within 0.5 slices of its place, = 8 slices seen by every method"
-        in index
-    )
+    seen = "2 heads x 1 slices, each within 0.5 slices of its place, = 8 slices seen by every method"
+    assert f"budget `smoke`: 4 epochs of {seen}" in index
     assert f"- 12 of {len(cells)} cells, 12.00 hours" in index
     assert "- weights after the last epoch; training never sees the test heads\n" in index
     assert "- commits (`+`: with changes besides): 0123456789ab\n" in index
