@@ -177,7 +177,10 @@ def test_the_table_holds_mean_and_spread_and_who_is_better(
     # Dice of the second case is 0: a lesion where there is none. All voxels: 2 * 3 d / 7 ml.
     assert cells[1:3] == ["0.3100 ± 0.0100", "0.5314 ± 0.0171"]
     assert cells[5:] == ["0.7500 ± 0.2500", "0.50 ± 0.00", "3"]
-    assert "- RSA-101 is better than 3D U-Net: 0.6171 ± 0.0171 and 0.5314 ± 0.0171\n" in text
+    assert (
+        "- RSA-101 is better than 3D U-Net: 0.6171 ± 0.0171 and 0.5314 ± 0.0171; seed by seed +0.0857 ± 0.0000\n"
+        in text
+    )
     assert "- NCL-010 and 3D U-Net: a tie, the difference lies within the spread: " in text
     assert "- RSA-010 and 3D U-Net: too few seeds to judge the difference by: " in text
     assert text.index("## Order of the sample average") < text.index("## Order of the voxel average")

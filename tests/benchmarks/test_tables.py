@@ -139,21 +139,29 @@ def test_a_structure_that_no_distance_was_measured_of_makes_no_average(experimen
 
 
 def test_the_order_is_judged_by_the_spread(experiment, make_up) -> None:
-    dice = {"zero_filling": (0.70, 0.71, 0.72), "joint": (0.80, 0.81, 0.82), "seranet_3": (0.81, 0.82, 0.83)}
+    dice = {"zero_filling": (0.70, 0.71, 0.72), "joint": (0.80, 0.81, 0.82), "seranet_3": (0.81, 0.82, 0.82)}
     for method, values in dice.items():
         for seed, value in enumerate(values):
             block = None if method == "zero_filling" else "cascade"
             make_up(Cell(method, block, 1 if block else 0, 0.1, seed), value, value, value)
     rows = list(rows_of(experiment).values())
     text = order_markdown(rows, experiment.grid.comparisons, AVERAGE_DICE)
-    assert "- SERANet-3 (A) and Joint (A): a tie, the difference lies within the spread: " in text
-    assert "- Joint (A) is better than Zero-filling: 0.8100 ± 0.0100 and 0.7100 ± 0.0100\n" in text
+    told = "- SERANet-3 (A) and Joint (A): a tie, the difference lies within the spread: "
+    assert f"{told}0.8167 ± 0.0058 and 0.8100 ± 0.0100; seed by seed +0.0067 ± 0.0058\n" in text
+    told = "- Joint (A) is better than Zero-filling: "
+    assert f"{told}0.8100 ± 0.0100 and 0.7100 ± 0.0100; seed by seed +0.1000 ± 0.0000\n" in text
     assert "SERANet-3++" not in text
     (experiment.folder(Cell("joint", "cascade", 1, 0.1, 2)) / "result.json").unlink()
     rows = list(rows_of(experiment).values())
     text = order_markdown(rows, experiment.grid.comparisons, AVERAGE_DICE)
     told = "- Joint (A) and Zero-filling: too few seeds to judge the difference by: "
-    assert f"{told}0.8050 ± 0.0071 and 0.7100 ± 0.0100 (Joint (A): 2 of 3 seeds)\n" in text
+    numbers = "0.8050 ± 0.0071 and 0.7100 ± 0.0100; seed by seed +0.1000 ± 0.0000"
+    assert f"{told}{numbers} (Joint (A): 2 of 3 seeds)\n" in text
+    (experiment.folder(Cell("joint", "cascade", 1, 0.1, 1)) / "result.json").unlink()
+    (experiment.folder(Cell("zero_filling", None, 0, 0.1, 0)) / "result.json").unlink()
+    rows = list(rows_of(experiment).values())
+    text = order_markdown(rows, experiment.grid.comparisons, AVERAGE_DICE)
+    assert f"{told}0.8000 and 0.7150 ± 0.0071 (" in text
     assert order_markdown(rows, [("two_step", "joint")], AVERAGE_DICE) == (
         "No two rows to compare have been run.\n"
     )
